@@ -1,0 +1,3 @@
+"""
+What an agent's line means: pure, no I/O, no storage.
+"""

@@ -1,0 +1,3 @@
+"""
+What the log says: tables that are rebuilt from nothing at any time.
+"""
