@@ -1,0 +1,40 @@
+"""How far each source file has been read: what a commit line carries beside its events."""
+
+from typing import Literal
+
+import msgspec
+
+CursorState = Literal["present", "gone", "moved", "unreadable", "missing"]
+
+
+class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    The place in one source file up to which its lines are evidence, and the counts of what was read so far.
+
+    ``offset_bytes`` is the end of the last complete line: the high-water mark. It counts decompressed bytes.
+    ``generation`` names the file's content, not its path: it follows a move and changes with a replacement.
+    ``continuity`` is a hash over samples of what stands before the offset; only it says whether the offset holds.
+    ``tail_hash`` is the hash of a last line without newline that was already stated, so that it is not stated twice.
+    ``is_reparsed``: an older parser has read this content before, and this reading retires its own.
+    Counts are since the generation began, so that they do not depend on how reading was split.
+    """
+
+    agent: str
+    source_path: str
+    generation: str
+    parser_version: int
+    offset_bytes: int = 0
+    size_bytes: int = 0
+    modified_ns: int = 0
+    continuity: str = ""
+    tail_hash: str | None = None
+    session_id: str | None = None
+    name: str | None = None
+    role: str | None = None
+    state: CursorState = "present"
+    lines: int = 0
+    usage_lines: int = 0
+    rejected_lines: int = 0
+    unrecognised_lines: int = 0
+    unmetered_turns: int = 0
+    is_reparsed: bool = False

@@ -1,0 +1,211 @@
+"""
+The evidence contract: every shape that is stored, once.
+
+These models are what borders, documentation and tests are held to. The hot path writes the same shapes from msgspec
+structs (`adapters/contract.py`, `daemon/provenance.py`); `tests/state/test_evidence.py` holds the two equal.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
+
+from state import vocabulary as words
+
+Identifier = Annotated[str, Field(pattern=rf"^(?:{words.ID_PATTERN}|hash:[0-9a-f]{{32}})$")]
+CallIdentifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,300}$")]
+ModelName = Annotated[str, Field(pattern=rf"^{words.MODEL_PATTERN}$")]
+VersionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+:-]{1,64}$")]
+BranchName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/@+#=,~:-]{1,255}$")]
+RemoteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:/_~+-]{1,4096}$")]
+LineHash = Annotated[str, Field(pattern=rf"^{words.HASH_PATTERN}$")]
+Directory = Annotated[str, Field(pattern=rf"^(?:{words.PATH_PATTERN}|hash:[0-9a-f]{{32}})$")]
+StoredPath = Annotated[str, Field(pattern=rf"^{words.PATH_PATTERN}$")]
+Uri = Annotated[str, Field(pattern=rf"^{words.URI_PATTERN}$")]
+ZoneName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+-]{1,64}$")]
+RawName = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+Tokens = Annotated[int, Field(ge=0, le=words.TOKENS_MAX)]
+
+
+class Frozen(BaseModel):
+    """A stored shape: it is never changed, and has no field that is not named here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Provenance(Frozen):
+    """
+    Who read a source, where, when and with which parser; added by the reader, never by an adapter.
+
+    One of ``source_path`` and ``source_uri`` names the source: the URI where the name has bytes that cannot be shown.
+    """
+
+    q: NonNegativeInt = Field(description="sequence number of the event in its log; (log id, q) is its key")
+    v: Literal[1] = Field(description="version of this schema; older events are upcast on read")
+    agent: words.Agent = Field(description="agent whose log it is")
+    source_class: words.SourceClass = Field(description="kind of source")
+    source_path: StoredPath | None = Field(None, description="absolute path as read; null when `source_uri` names it")
+    source_uri: Uri | None = Field(None, description="`file://` URI of a name that cannot be shown; else null")
+    source_generation: str = Field(
+        pattern=r"^(?:\d+:\d+:\d+)?$",
+        description="content of the file, not its path; empty for a place that was never read",
+    )
+    source_role: words.Role | None = Field(None, description="what the file is to its session; null for a directory")
+    source_session_id: Identifier | None = Field(
+        None, description="session the file's place or first line names; null when neither does"
+    )
+    parser: words.Agent = Field(description="adapter that read the line")
+    parser_version: NonNegativeInt = Field(description="version of that adapter's meaning")
+    ingested_at: AwareDatetime = Field(description="when the line was read, UTC")
+
+
+class LineProvenance(Provenance):
+    """Where in the source a line stands; offsets and lengths count decompressed bytes, without the line end."""
+
+    offset_bytes: NonNegativeInt = Field(description="first byte of the line")
+    length_bytes: NonNegativeInt = Field(description="bytes of the line")
+    line_hash: LineHash = Field(
+        description="first 128 bits of the SHA-256 of exactly these bytes; salted for `rejected`"
+    )
+
+
+class Usage(LineProvenance):
+    """One statement of tokens: about one call, or of a running total."""
+
+    k: Literal["usage"]
+    source_id: CallIdentifier | None = Field(
+        None, description="identity of the call, from the provider's ids; null for a running total"
+    )
+    basis: words.Basis = Field(description="what the figures are of")
+    witness: words.Witness = Field(description="kind of line that made the statement")
+    confidence: words.Confidence = Field(description="how far the figure can be trusted")
+    session_id: Identifier | None = Field(None, description="session as the line names it; null when it does not")
+    parent_session_id: Identifier | None = Field(None, description="session that started this one; null when unknown")
+    agent_id: Identifier | None = Field(None, description="subagent; null for the main agent")
+    is_sidechain: bool | None = Field(
+        None, description="whether the line says it is of a side conversation; null when it does not say"
+    )
+    line_id: Identifier | None = Field(None, description="the line's own id; null when it has none")
+    request_id: Identifier | None = Field(None, description="the provider's request or response id; corroboration only")
+    ordinal: int | None = Field(None, description="the line's own number; can be reused, never an identity")
+    source_created_at: AwareDatetime | None = Field(
+        None, description="time the line states, UTC; null when it states none or an impossible one"
+    )
+    assumed_zone: ZoneName | None = Field(
+        None, description="zone that was assumed for a local time; null when the time had its own"
+    )
+    model: ModelName | None = Field(None, description="model as stated; null when unknown, never guessed")
+    agent_version: VersionName | None = Field(None, description="version of the agent that wrote the line")
+    cwd: Directory | None = Field(None, description="working directory, per line")
+    git_branch: BranchName | None = Field(None, description="branch, per line")
+    git_remote: RemoteName | None = Field(None, description="host/path of the remote, without user, password or token")
+    stop_reason: Identifier | None = Field(
+        None, description="why the answer ended; null on a line written before its end"
+    )
+    input_tokens: Tokens | None = Field(
+        None, description="neither read from nor written to a cache; null when not stated"
+    )
+    cache_read_tokens: Tokens | None = Field(None, description="served from a cache")
+    cache_write_tokens: Tokens | None = Field(None, description="written to a cache, whatever its lifetime")
+    cache_write_5m_tokens: Tokens | None = Field(
+        None, description="of which kept five minutes; null when the split is not stated or does not sum"
+    )
+    cache_write_1h_tokens: Tokens | None = Field(None, description="of which kept an hour; null like the above")
+    output_tokens: Tokens | None = Field(None, description="written by the model, reasoning included")
+    reasoning_tokens: Tokens | None = Field(None, description="of output: reasoning; null when not stated")
+    provider_total_tokens: Tokens | None = Field(None, description="total as the source states it; not computed")
+    stated_cost_usd_micros: NonNegativeInt | None = Field(
+        None, description="cost the source states, in micro-dollars; kept, never summed"
+    )
+    flags: tuple[words.Flag, ...] = Field((), description="what is known to be imperfect about the statement")
+    raw: dict[RawName, Tokens] | None = Field(None, description="the numbers verbatim, under the source's own names")
+
+
+class Session(LineProvenance):
+    """A session's header: who it is, where it runs, and whose history it may carry."""
+
+    k: Literal["session"]
+    session_id: Identifier | None = Field(None, description="session of the file")
+    stated_session_id: Identifier | None = Field(
+        None, description="id in this header; another one where copied history begins"
+    )
+    parent_session_id: Identifier | None = Field(None, description="session that spawned this one")
+    forked_from_id: Identifier | None = Field(None, description="session this one was forked from")
+    history_base_id: Identifier | None = Field(None, description="thread on whose history this one builds")
+    history_end_ordinal: int | None = Field(None, description="ordinals below it are copied history")
+    ordinal: int | None = Field(None, description="the line's own number")
+    source_created_at: AwareDatetime | None = Field(None, description="time the line states, UTC")
+    agent_version: VersionName | None = Field(None, description="version of the agent")
+    originator: Identifier | None = Field(None, description="program that started the session")
+    model_provider: Identifier | None = Field(None, description="provider of the model")
+    cwd: Directory | None = Field(None, description="working directory")
+    git_branch: BranchName | None = Field(None, description="branch")
+    git_remote: RemoteName | None = Field(None, description="host/path of the remote, without secrets")
+    git_commit: Identifier | None = Field(None, description="commit that was checked out")
+
+
+class Turn(LineProvenance):
+    """The model and directory in force for the statements that follow in the same file."""
+
+    k: Literal["turn"]
+    session_id: Identifier | None = Field(None, description="session of the file")
+    ordinal: int | None = Field(None, description="the line's own number")
+    source_created_at: AwareDatetime | None = Field(None, description="time the line states, UTC")
+    model: ModelName | None = Field(None, description="model in force from here on")
+    cwd: Directory | None = Field(None, description="directory in force from here on")
+    turn_id: Identifier | None = Field(None, description="the turn's own id")
+
+
+class HiddenCall(LineProvenance):
+    """A call that the agent shows but for which it wrote no usage."""
+
+    k: Literal["hidden_call"]
+    line_id: Identifier | None = Field(None, description="the line's own id: the identity of the call")
+    session_id: Identifier | None = Field(None, description="session as the line names it")
+    source_created_at: AwareDatetime | None = Field(None, description="time the line states, UTC")
+    agent_version: VersionName | None = Field(None, description="version of the agent")
+    cwd: Directory | None = Field(None, description="working directory")
+    git_branch: BranchName | None = Field(None, description="branch")
+
+
+class Rejected(LineProvenance):
+    """A line that could not be read: reason, place, length and salted hash, and no byte of it."""
+
+    k: Literal["rejected"]
+    code: words.RejectCode = Field(description="why")
+    field: FieldName | None = Field(None, description="counted field that is impossible; null when the line is no JSON")
+
+
+class Source(Provenance):
+    """Something happened to a source itself."""
+
+    k: Literal["source"]
+    change: words.SourceChange = Field(description="what happened")
+    code: words.DenyCode | None = Field(None, description="why it cannot be read; null when it can")
+    previous_path: str | None = Field(None, max_length=12_288, description="where it was before it moved")
+    size_bytes: NonNegativeInt | None = Field(None, description="size when it was opened or replaced")
+
+
+class Recovery(Frozen):
+    """The log itself was damaged; what stood there is read from the sources again."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["recovery"]
+    v: Literal[1] = Field(1, description="version of this schema")
+    segment: NonNegativeInt | None = Field(None, description="first sequence number of the damaged segment")
+    start_offset_bytes: NonNegativeInt | None = Field(None, description="first damaged byte")
+    end_offset_bytes: NonNegativeInt | None = Field(None, description="end of the damage")
+    first_missing_seq: int | None = Field(None, description="first event that cannot be served")
+    last_missing_seq: int | None = Field(None, description="last event that cannot be served")
+
+
+#: Every kind of event, by the word in ``k``.
+KINDS: dict[str, type[Frozen]] = {
+    "usage": Usage,
+    "session": Session,
+    "turn": Turn,
+    "hidden_call": HiddenCall,
+    "rejected": Rejected,
+    "source": Source,
+    "recovery": Recovery,
+}

@@ -1,0 +1,106 @@
+"""Reading the log without its lock: committed and proven bytes, nothing else."""
+
+import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from state.errors import LogBroken
+from state.head import Mark
+from state.segment import Batch, Damage
+from state.walk import Opened, Segment, holds, log_id, segments, walk
+
+__all__ = ["Batch", "Mark", "Slice", "commits", "holds", "slices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """
+    Neighbouring batches of one segment: event lines, and a commit line after each batch, be it without events.
+
+    ``last_seq`` is one less than ``first_seq`` when there is no event at all.
+    """
+
+    path: Path
+    start_offset_bytes: int
+    end_offset_bytes: int
+    first_seq: int
+    last_seq: int
+    chain: str
+    log_id: str
+    segment: int
+
+    @property
+    def mark(self) -> Mark:
+        """From where to read on, once this was read."""
+        return Mark(self.log_id, self.last_seq, self.chain, self.segment, self.end_offset_bytes)
+
+
+def slices(log_directory: Path, after_seq: int = -1, hint: Mark | None = None) -> list[Slice]:
+    """
+    List the bytes that hold the batches after *after_seq*.
+
+    Args:
+        log_directory: The log, or where it will be.
+        after_seq: Last sequence number that is known; -1 for none.
+        hint: Mark that *after_seq* came from: when the log holds it, exactly what is behind it is listed, and nothing
+            before it is read. Without it, commits without events right behind *after_seq* are listed again.
+
+    Returns:
+        In order. Damaged bytes are between slices; a batch that is being written is behind the last.
+
+    Raises:
+        LogBroken: A segment is missing, doubled or foreign.
+        StateUnusable, LogIoError: A segment cannot be read.
+    """
+    found = segments(log_directory)
+    log = log_id(found)
+    runs: list[tuple[Segment, Batch, Batch]] = []  # first and last of neighbours
+    for segment, batch in _batches(log_directory, found, after_seq, hint):
+        if runs and runs[-1][0] is segment and runs[-1][2].end_offset_bytes == batch.start_offset_bytes:
+            runs[-1] = (segment, runs[-1][1], batch)
+        else:
+            runs.append((segment, batch, batch))
+    return [
+        Slice(
+            segment.path,
+            leading.start_offset_bytes,
+            trailing.end_offset_bytes,
+            leading.first_seq,
+            trailing.last_seq,
+            trailing.chain,
+            log or "",
+            segment.base,
+        )
+        for segment, leading, trailing in runs
+    ]
+
+
+def commits(log_directory: Path, after_seq: int = -1) -> Iterator[Batch]:
+    """
+    Yield the batches after *after_seq* in order; those without events directly behind it are among them.
+
+    Raises:
+        LogBroken: A segment is missing, doubled or foreign.
+        StateUnusable, LogIoError: A segment cannot be read.
+    """
+    return (batch for _, batch in _batches(log_directory, segments(log_directory), after_seq, None))
+
+
+def _batches(
+    log_directory: Path, found: Sequence[Segment], after_seq: int, hint: Mark | None
+) -> Iterator[tuple[Segment, Batch]]:
+    """
+    Yield each batch that ends behind *after_seq*, or has no event and stands right behind it, with its segment.
+    """
+    resume = hint if hint and holds(log_directory, hint) else None
+    begin = resume.segment if resume else after_seq + 1
+    first = max(bisect.bisect_right(found, begin, key=lambda segment: segment.base) - 1, 0)
+    segment: Segment | None = None
+    for part in walk(found, first, resume):
+        if isinstance(part, Opened):
+            segment = part.segment
+        elif isinstance(part, Damage) and part.reason == "link":
+            raise LogBroken(path=log_directory, segment=part.segment, reason="link")
+        elif segment and isinstance(part, Batch) and part.first_seq + max(part.count, 1) > after_seq + 1:
+            yield segment, part

@@ -1,0 +1,135 @@
+"""
+The closed words of evidence: classes, kinds, flags and the shapes a stored string may have.
+
+Adapters may import this module and nothing else of `state`. Everything here is plain data, so that a fast command pays
+nothing for it.
+"""
+
+import re
+from typing import Final, Literal, get_args
+
+#: Version of the event schema that this code writes; older events are upcast on read (`state/upcast.py`).
+EVENT_VERSION: Final = 1
+
+#: Greatest number of tokens one statement may claim; more is a damaged or hostile line.
+TOKENS_MAX: Final = 10**12
+
+Agent = Literal["claude_code", "codex", "gptme"]
+
+Measurement = Literal[
+    "measured",  #: the source itself reports these tokens for this call
+    "estimated",  #: somebody computed them without the source's own figure
+    "allocated",  #: a share of a measured row; another slicing of the same tokens, never an addend
+    "superseded",  #: a richer, better or newer statement about the same call exists
+]
+
+SourceClass = Literal[
+    "claude_transcript",  #: a transcript of Claude Code
+    "codex_session",  #: a rollout of Codex
+    "gptme_log",  #: a conversation of gptme
+    "session_record",  #: a harness's record of a session: a claim
+    "llm_connect",  #: a call that a program of the operator's reports with the provider's usage
+    "manual",  #: an operator's declaration
+    "task_fallback",  #: an estimate left by a finished task
+    "legacy_post",  #: numbers of an old caller, without provenance
+]
+
+#: How the figure of a statement is to be read.
+Basis = Literal[
+    "call",  #: the tokens of one API call
+    "counter",  #: a running total of the session; evidence is its increase
+]
+
+#: Which kind of line made the statement; a stronger witness of the same call beats a weaker one whatever its value.
+Witness = Literal[
+    "transcript",  #: the call's own line in the agent's transcript
+    "progress",  #: a copy inside a parent's progress line: the weakest witness of a Claude call
+    "ledger",  #: a per-response record of the agent's own ledger
+    "ledger_copy",  #: the copy of a ledger record inside a compaction line
+    "counter",  #: a running total
+    "message",  #: a message's own metadata
+]
+
+#: What a file is to its session.
+Role = Literal[
+    "main",  #: the session's own file
+    "archived",  #: the session's own file, moved to the agent's archive
+    "subagent",  #: a file of a subagent
+    "branch",  #: an undone or edited part of a conversation
+    "view",  #: a compacted copy of a conversation
+]
+
+#: Why a figure can be trusted, and how far. `docs/evidence.md` states each criterion.
+Confidence = Literal[
+    "stated",  #: the source states these tokens for this call, under the provider's own id
+    "counted",  #: the increase of a running total that the source states
+    "inferred",  #: stated by the source, but the identity of the call is made from its content
+    "lower_bound",  #: stated by a partial or weakest witness: the call cost at least this
+    "claimed",  #: somebody else's record says so
+]
+
+#: What is known to be imperfect about a figure. Counted in every surface that sums the figure.
+Flag = Literal[
+    "incomplete",  #: output is a streaming placeholder: a lower bound
+    "progress_only",  #: only a copy in a parent's progress lines was left
+    "hidden_calls",  #: the session shows calls that wrote no usage
+    "split_unknown",  #: the cache-write split does not sum to its total
+    "clamped",  #: the stated parts contradict each other; the raw numbers are kept
+    "inheritance_unknown",  #: the count may hold tokens of a parent that was not seen
+    "time_quality",  #: the time is missing, at the epoch or in the future: counted, on no day
+    "identity_inferred",  #: no id in the payload: identity is the content
+    "conflict",  #: two complete witnesses disagree
+]
+
+RejectCode = Literal[
+    "invalid_json",  #: not one JSON object
+    "too_long",  #: longer than a line may be; skipped without being kept in memory
+    "too_deep",  #: nested deeper than the decoder follows
+    "invalid_field",  #: a field that is counted has an impossible type
+    "out_of_range",  #: a number is negative or beyond `TOKENS_MAX`
+    "nul_run",  #: nothing but NUL bytes: a hole left by a crash
+]
+
+SourceChange = Literal[
+    "opened",  #: read for the first time
+    "replaced",  #: other content under the same name: read again from the start
+    "truncated",  #: shorter than what was read: read again from the start
+    "moved",  #: the same content under another name: reading goes on
+    "gone",  #: deleted; what was read from it stays
+    "unreadable",  #: cannot be read, see ``code``
+    "readable",  #: can be read again
+    "missing",  #: a root that is not there
+    "reparsed",  #: read again from the start by a newer parser
+]
+
+#: Why a source could not be read.
+DenyCode = Literal[
+    "permission",  #: this user may not read it
+    "symlink",  #: a link is not followed: it may lead out of the home
+    "not_regular",  #: a directory, pipe or device where a file should be
+    "vanished",  #: it went away while it was being read
+    "io_error",  #: the disk did not answer
+    "too_deep",  #: nested deeper than any agent does
+    "damaged_archive",  #: a compressed file that breaks off
+    "missing",  #: a root that is not there
+]
+
+EventKind = Literal["usage", "session", "turn", "hidden_call", "rejected", "source", "recovery"]
+
+AGENTS: Final = get_args(Agent)
+FLAGS: Final[tuple[str, ...]] = get_args(Flag)
+
+ID_PATTERN: Final = r"[A-Za-z0-9_.:-]{1,128}"
+MODEL_PATTERN: Final = r"[A-Za-z0-9._:/@+\[\]-]{1,128}"
+BRANCH_PATTERN: Final = r"[A-Za-z0-9._/@+#=,~-]{1,255}"
+VERSION_PATTERN: Final = r"[A-Za-z0-9._+-]{1,64}"
+HASH_PATTERN: Final = r"[0-9a-f]{32}"
+#: An absolute path (POSIX, drive letter or UNC) without control characters.
+PATH_PATTERN: Final = r"(?:/|[A-Za-z]:[\\/]|\\\\)[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]{0,4095}"
+URI_PATTERN: Final = r"file://[!-~]{1,12288}"
+
+ID: Final = re.compile(ID_PATTERN)
+MODEL: Final = re.compile(MODEL_PATTERN)
+BRANCH: Final = re.compile(BRANCH_PATTERN)
+VERSION: Final = re.compile(VERSION_PATTERN)
+PATH: Final = re.compile(PATH_PATTERN)

@@ -1,0 +1,111 @@
+"""
+A power cut on ext4: everything the disk was not told to keep is gone.
+"""
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+#: EXT4_IOC_SHUTDOWN, without writing the journal: as if the plug was pulled.
+SHUTDOWN = 0x8004587D
+WITHOUT_FLUSHING_THE_JOURNAL = struct.pack("I", 2)
+
+
+class Disk:
+    """
+    A small ext4 in a file, whose plug can be pulled.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.image, self.mountpoint = folder / "image", folder / "mounted"
+        self.mountpoint.mkdir()
+        with self.image.open("wb") as file:
+            file.truncate(32 << 20)
+
+    def run(self, *command: object) -> None:
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+    def format(self) -> None:
+        self.run("mkfs.ext4", "-q", "-F", self.image)
+
+    def mount(self) -> None:
+        # The kernel writes back by itself only every 300 seconds: what was not synced is not there.
+        self.run("mount", "-o", "loop,commit=300", self.image, self.mountpoint)
+
+    def unmount(self) -> None:
+        self.run("umount", self.mountpoint)
+
+    def pull_the_plug(self) -> None:
+        descriptor = os.open(self.mountpoint, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, SHUTDOWN, WITHOUT_FLUSHING_THE_JOURNAL)
+        finally:
+            os.close(descriptor)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Disk]:
+    """
+    Return a mounted disk.
+    """
+    disk = Disk(tmp_path)
+    try:
+        disk.format()
+        disk.mount()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("making and mounting an ext4 is not allowed here")
+    yield disk
+    with suppress(subprocess.CalledProcessError):
+        disk.unmount()
+
+
+def lost_in_cuts(disk: Disk, box, start_writer, cycles: int, *, is_patient: bool) -> int:
+    """
+    Pull the plug again and again under a writer, and count the cuts after which an acknowledged event was missing.
+    """
+    dice = random.Random(3)
+    acknowledged = lost = 0
+    for cycle in range(cycles):
+        with start_writer(box, cycle, is_patient=is_patient) as writer:
+            assert writer.stdout
+            for _ in range(dice.randint(1, 40)):
+                acknowledged = int(writer.stdout.readline())
+            disk.pull_the_plug()
+            writer.kill()
+        disk.unmount()
+        disk.mount()
+        if not is_patient:
+            box.forget_head()  # so that a loss is counted, not refused
+        with box.open() as log:
+            lost += log.head.seq + 1 < acknowledged
+            assert dict(log.cursors).get("a", 0) == log.head.seq + 1
+        assert box.usage() == box.numbered(range(log.head.seq + 1))
+        assert box.verify().ok
+    return lost
+
+
+@pytest.mark.parametrize("cycles", [5, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+def test_acknowledged_events_survive_power_cuts(disk, new_box, start_writer, cycles):
+    """
+    What was acknowledged before the plug was pulled is there after the restart, once.
+    """
+    box = new_box(disk.mountpoint / "state")
+
+    assert lost_in_cuts(disk, box, start_writer, cycles, is_patient=True) == 0
+
+
+@pytest.mark.slow
+def test_writer_that_does_not_wait_for_the_disk_loses(disk, new_box, start_writer):
+    """
+    The check of the check: without sync nearly every cut loses events, so the test above can see a loss.
+    """
+    box = new_box(disk.mountpoint / "state")
+
+    assert lost_in_cuts(disk, box, start_writer, 20, is_patient=False) >= 15
