@@ -1,0 +1,358 @@
+"""
+What a line of a Claude Code transcript means.
+
+One API call is one ``message.id``, written on two to ten lines: one per content block, the value on the last. Every
+line with usage is stated; which of them counts is decided in `projections`. Copies in other files keep the id.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath, PurePosixPath
+from typing import Final
+
+import msgspec
+
+from adapters.contract import (
+    NOTHING,
+    UNMETERED,
+    UNRECOGNISED,
+    Header,
+    HiddenCall,
+    LineRejected,
+    Observation,
+    Root,
+    UsageStated,
+)
+from adapters.decode import (
+    OutOfRange,
+    branch_name,
+    context_id,
+    directory,
+    identity,
+    log_stem,
+    model_name,
+    tokens,
+    usd_micros,
+    utc_time,
+    version_name,
+)
+from adapters.decoder import Decoder
+from state.vocabulary import Agent, Confidence, Flag, SourceClass, Witness
+
+#: The agent's own notices (errors, interrupts) carry this model and no usage: not a call.
+SYNTHETIC: Final = "<synthetic>"
+
+#: Lines that show a call for which no usage was written: compaction and the recap after an absence.
+HIDDEN_CALLS: Final = frozenset({"compact_boundary", "away_summary"})
+
+#: Known types without usage of their own. An unknown type is counted: it may be where the usage went.
+KNOWN_TYPES: Final = frozenset(
+    {
+        "agent-name",
+        "ai-title",
+        "attachment",
+        "custom-title",
+        "file-history-snapshot",
+        "last-prompt",
+        "mode",
+        "permission-mode",
+        "pr-link",
+        "progress",
+        "queue-operation",
+        "result",
+        "summary",
+        "system",
+        "tag",
+        "task-summary",
+        "user",
+        "worktree-state",
+    }
+)
+
+
+class CacheCreation(msgspec.Struct):
+    """How long written cache lives, in tokens."""
+
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+
+
+class Iteration(msgspec.Struct):
+    """A part of a server-side loop; only an advisor's part is a call of its own."""
+
+    type: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+
+
+class Usage(msgspec.Struct):
+    """``message.usage``: the tokens of one call, as known when the line was written."""
+
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation: CacheCreation | None = None
+    iterations: list[Iteration] | None = None
+
+
+class Message(msgspec.Struct):
+    """The API response of which the line holds one content block."""
+
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: Usage | None = None
+
+
+class ProgressMessage(msgspec.Struct):
+    """A subagent's line as copied into its parent's progress line."""
+
+    type: str | None = None
+    timestamp: str | None = None
+    requestId: str | None = None
+    uuid: str | None = None
+    message: Message | None = None
+
+
+class Progress(msgspec.Struct):
+    """``data`` of a progress line."""
+
+    agentId: str | None = None
+    message: ProgressMessage | None = None
+
+
+class Line(msgspec.Struct):
+    """The fields of a line that are read; all others are skipped undecoded, conversation text among them."""
+
+    type: str | None = None
+    subtype: str | None = None
+    uuid: str | None = None
+    sessionId: str | None = None
+    agentId: str | None = None
+    isSidechain: bool | None = None
+    requestId: str | None = None
+    timestamp: str | None = None
+    cwd: str | None = None
+    gitBranch: str | None = None
+    version: str | None = None
+    costUSD: float | None = None
+    message: Message | None = None
+    data: Progress | None = None
+
+
+_decode = Decoder(Line, counted=(Usage, CacheCreation, Iteration)).decode
+
+
+class ClaudeCode:
+    """Claude Code's transcripts, below every directory where its wrappers and versions put them."""
+
+    agent: Agent = "claude_code"
+    source_class: SourceClass = "claude_transcript"
+    parser_version = 1
+
+    def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
+        """Name the configured directories, else both default ones; then the wrappers' own stores."""
+        config_home = PurePath(environment.get("XDG_CONFIG_HOME") or home / ".config")
+        configured = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
+        bases = [PurePath(part) for part in configured] or [config_home / "claude", home / ".claude"]
+        yield from (Root(base / "projects") for base in bases)
+        yield Root(home / ".cc-mirror")
+        yield Root(config_home / "Claude" / "local-agent-mode-sessions")
+        yield Root(home / "Library" / "Application Support" / "Claude" / "local-agent-mode-sessions")
+
+    def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
+        """Claim every transcript below a ``projects`` directory; a workflow's journal is metadata, never usage."""
+        stem = log_stem(relative.name)
+        parts = relative.parts
+        if root.path.name != "projects":
+            if "projects" not in parts:
+                return None
+            parts = parts[parts.index("projects") + 1 :]
+        if stem is None or len(parts) < 2:
+            return None
+        below = parts[1:-1]
+        if "subagents" in below:
+            if stem == "journal":
+                return None
+            parent = below[below.index("subagents") - 1] if below.index("subagents") else None
+            return Header(name="/".join((*below, stem)), role="subagent", session_id=context_id(parent))
+        if stem.startswith("agent-"):
+            return Header(name=stem, role="subagent")
+        return Header(name=stem, role="main", session_id=context_id(below[0] if below else stem))
+
+    def with_first_line(self, header: Header, line: bytes) -> Header:
+        """Return *header*: each line of a transcript carries its own context."""
+        return header
+
+    def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
+        """State the usage of an assistant line, of the copy in a progress line, or a hidden call."""
+        read = _decode(line)
+        if isinstance(read, LineRejected):
+            return (read,)
+        kind = read.type
+        if kind == "assistant":
+            return _assistant(read, header)
+        if kind == "progress" and read.data is not None and read.data.message is not None:
+            return _progress(read, read.data, read.data.message, header)
+        if kind == "system" and read.subtype in HIDDEN_CALLS:
+            return (_hidden(read, header),)
+        return NOTHING if kind in KNOWN_TYPES else UNRECOGNISED
+
+
+def _assistant(read: Line, header: Header) -> tuple[Observation, ...]:
+    message = read.message
+    if message is None or message.usage is None:
+        return UNMETERED
+    return _usage(read, header, message, message.usage, "transcript")
+
+
+def _progress(read: Line, progress: Progress, copy: ProgressMessage, header: Header) -> tuple[Observation, ...]:
+    if copy.type not in ("assistant", None) or copy.message is None or copy.message.usage is None:
+        return NOTHING
+    nested = Line(
+        uuid=copy.uuid,
+        sessionId=read.sessionId,
+        agentId=progress.agentId,
+        isSidechain=True,
+        requestId=copy.requestId,
+        timestamp=copy.timestamp or read.timestamp,
+        cwd=read.cwd,
+        gitBranch=read.gitBranch,
+        version=read.version,
+    )
+    return _usage(nested, header, copy.message, copy.message.usage, "progress")
+
+
+def _usage(read: Line, header: Header, message: Message, usage: Usage, witness: Witness) -> tuple[Observation, ...]:
+    if message.model == SYNTHETIC:
+        return NOTHING
+    raw = _raw(usage)
+    if not raw:
+        return UNMETERED
+    key, flags = _identity(read, message, raw)
+    try:
+        call = _stated(read, header, usage, raw, key, message.model, message.stop_reason, flags, witness)
+        if not usage.iterations:
+            return (call,)
+        return (call, *_advisors(read, header, message, usage.iterations, key, flags, witness))
+    except OutOfRange:
+        return (LineRejected(code="out_of_range", field="usage"),)
+
+
+def _advisors(
+    read: Line,
+    header: Header,
+    message: Message,
+    parts: list[Iteration],
+    key: str,
+    flags: tuple[Flag, ...],
+    witness: Witness,
+) -> Iterable[UsageStated]:
+    """State each advisor's part: its tokens are not in the top level, and its model is its own."""
+    for index, part in enumerate(parts):
+        if part.type == "advisor_message" and (raw := _raw(part)):
+            name = f"{key}:advisor:{index}"
+            yield _stated(read, header, part, raw, name, part.model, message.stop_reason, flags, witness)
+
+
+def _stated(
+    read: Line,
+    header: Header,
+    usage: Usage | Iteration,
+    raw: dict[str, int],
+    key: str,
+    model: str | None,
+    stop_reason: str | None,
+    flags: tuple[Flag, ...],
+    witness: Witness,
+) -> UsageStated:
+    split = usage.cache_creation or CacheCreation()
+    short, long = tokens(split.ephemeral_5m_input_tokens), tokens(split.ephemeral_1h_input_tokens)
+    parts = [part for part in (short, long) if part is not None]
+    stated = tokens(usage.cache_creation_input_tokens)
+    written = tokens(sum(parts)) if stated is None and parts else stated
+    if parts and sum(parts) != written:
+        short = long = None
+        flags = (*flags, "split_unknown")
+    created = utc_time(read.timestamp)
+    if created is None:
+        flags = (*flags, "time_quality")
+    return UsageStated(
+        source_id=key,
+        basis="call",
+        witness=witness,
+        confidence=_confidence(witness, flags),
+        session_id=context_id(read.sessionId) or header.session_id,
+        parent_session_id=header.parent_session_id,
+        agent_id=context_id(read.agentId),
+        is_sidechain=read.isSidechain,
+        line_id=identity(read.uuid),
+        request_id=identity(read.requestId),
+        source_created_at=created,
+        model=model_name(model),
+        agent_version=version_name(read.version),
+        cwd=directory(read.cwd),
+        git_branch=branch_name(read.gitBranch),
+        stop_reason=context_id(stop_reason),
+        input_tokens=tokens(usage.input_tokens),
+        cache_read_tokens=tokens(usage.cache_read_input_tokens),
+        cache_write_tokens=written,
+        cache_write_5m_tokens=short,
+        cache_write_1h_tokens=long,
+        output_tokens=tokens(usage.output_tokens),
+        stated_cost_usd_micros=usd_micros(read.costUSD),
+        flags=flags,
+        raw=raw,
+    )
+
+
+def _confidence(witness: Witness, flags: tuple[Flag, ...]) -> Confidence:
+    if witness == "progress":
+        return "lower_bound"
+    return "inferred" if "identity_inferred" in flags else "stated"
+
+
+def _identity(read: Line, message: Message, raw: dict[str, int]) -> tuple[str, tuple[Flag, ...]]:
+    """Return the call's identity: the provider's id, else the line's, else what the line says of the call."""
+    if message.id:
+        return identity(message.id) or "", ()
+    if read.uuid:
+        return f"uuid:{identity(read.uuid)}", ()
+    content = repr((read.sessionId, read.timestamp, read.requestId, message.model, sorted(raw.items())))
+    return f"content:{hashlib.sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}", (
+        "identity_inferred",
+    )
+
+
+def _raw(usage: Usage | Iteration) -> dict[str, int]:
+    """Return the numbers as stated, under the source's own names."""
+    raw = {}
+    for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"):
+        value = getattr(usage, name)
+        if value is not None:
+            raw[name] = value
+    if usage.cache_creation is not None:
+        for name in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"):
+            value = getattr(usage.cache_creation, name)
+            if value is not None:
+                raw[name] = value
+    return raw
+
+
+def _hidden(read: Line, header: Header) -> HiddenCall:
+    return HiddenCall(
+        line_id=identity(read.uuid),
+        session_id=context_id(read.sessionId) or header.session_id,
+        source_created_at=utc_time(read.timestamp),
+        agent_version=version_name(read.version),
+        cwd=directory(read.cwd),
+        git_branch=branch_name(read.gitBranch),
+    )
+
+
+ADAPTER = ClaudeCode()

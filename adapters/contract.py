@@ -1,0 +1,184 @@
+"""
+What an adapter is, and what it may say about one line.
+
+An adapter is pure: a line in, observations out. It neither opens files nor knows where a line came from; the reader
+adds that (`daemon/ingest.py`). So an adapter cannot attribute a line to the wrong file: the bug of the first seed has
+no place to live.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath, PurePosixPath
+from typing import Protocol
+
+import msgspec
+
+from state.vocabulary import Agent, Basis, Confidence, Flag, RejectCode, Role, SourceClass, Witness
+
+
+class Observed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", kw_only=True):
+    """
+    Something a line says; encoded, it is the payload of an evidence event.
+
+    ``None`` means the line did not say, and is left out of the log. ``0`` means it said zero.
+    """
+
+
+class UsageStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="usage"):
+    """
+    One statement of tokens: about one call, or of a running total.
+
+    Tokens are whole numbers and do not overlap: ``input_tokens`` were neither read from nor written to a cache.
+    For ``basis == "counter"`` the token fields are null and ``raw`` holds the totals as stated: a total is not usage.
+    """
+
+    source_id: str | None = None
+    basis: Basis
+    witness: Witness
+    confidence: Confidence
+    session_id: str | None = None
+    parent_session_id: str | None = None
+    agent_id: str | None = None
+    is_sidechain: bool | None = None
+    line_id: str | None = None
+    request_id: str | None = None
+    ordinal: int | None = None
+    source_created_at: str | None = None
+    assumed_zone: str | None = None
+    model: str | None = None
+    agent_version: str | None = None
+    cwd: str | None = None
+    git_branch: str | None = None
+    git_remote: str | None = None
+    stop_reason: str | None = None
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_5m_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    provider_total_tokens: int | None = None
+    stated_cost_usd_micros: int | None = None
+    flags: tuple[Flag, ...] = ()
+    raw: dict[str, int] | None = None
+
+
+class SessionStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="session"):
+    """
+    A session's header: who it is, where it runs, and whose history it may carry.
+
+    ``stated_session_id`` is the id in this header. It differs from ``session_id`` where a copied history begins.
+    """
+
+    session_id: str | None = None
+    stated_session_id: str | None = None
+    parent_session_id: str | None = None
+    forked_from_id: str | None = None
+    history_base_id: str | None = None
+    history_end_ordinal: int | None = None
+    ordinal: int | None = None
+    source_created_at: str | None = None
+    agent_version: str | None = None
+    originator: str | None = None
+    model_provider: str | None = None
+    cwd: str | None = None
+    git_branch: str | None = None
+    git_remote: str | None = None
+    git_commit: str | None = None
+
+
+class TurnStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="turn"):
+    """The model and directory in force for the statements that follow in the same file."""
+
+    session_id: str | None = None
+    ordinal: int | None = None
+    source_created_at: str | None = None
+    model: str | None = None
+    cwd: str | None = None
+    turn_id: str | None = None
+
+
+class HiddenCall(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="hidden_call"):
+    """A call that the agent shows but for which it wrote no usage; ``line_id`` is its identity."""
+
+    line_id: str | None = None
+    session_id: str | None = None
+    source_created_at: str | None = None
+    agent_version: str | None = None
+    cwd: str | None = None
+    git_branch: str | None = None
+
+
+class LineRejected(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="rejected"):
+    """A line that cannot be read; no byte of it is kept."""
+
+    code: RejectCode
+    field: str | None = None
+
+
+class Unrecognised(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="unrecognised"):
+    """A well-formed line of a type this adapter does not know; counted per file, not logged."""
+
+
+class TurnUnmetered(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="unmetered"):
+    """An answer of the model that carries no usage; counted per file, not logged."""
+
+
+Observation = UsageStated | SessionStated | TurnStated | HiddenCall | LineRejected | Unrecognised | TurnUnmetered
+
+#: Said of a line that holds nothing to count.
+NOTHING: tuple[Observation, ...] = ()
+UNRECOGNISED: tuple[Observation, ...] = (Unrecognised(),)
+UNMETERED: tuple[Observation, ...] = (TurnUnmetered(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A directory in which an agent may keep logs; ``role`` is that of its files unless their path says otherwise."""
+
+    path: PurePath
+    role: Role = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """
+    What a file's place and first line say about all its lines.
+
+    ``name`` is the same for a file, its compressed form and its archived copy. ``zone`` is assumed for local times.
+    """
+
+    name: str
+    role: Role
+    session_id: str | None = None
+    parent_session_id: str | None = None
+    zone: str = "UTC"
+
+
+class Adapter(Protocol):
+    """One agent's meaning of a line. `docs/evidence.md` says what each observation promises."""
+
+    @property
+    def agent(self) -> Agent:
+        """Name of the agent, as operators see it."""
+
+    @property
+    def source_class(self) -> SourceClass:
+        """Class of source the agent's files are."""
+
+    @property
+    def parser_version(self) -> int:
+        """Raised with every change of meaning; files are then read again and the new reading supersedes."""
+
+    def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
+        """Name the directories to search, whether they exist or not."""
+
+    def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
+        """Say whether a file below *root* is a log of this agent; ``None`` when it is not."""
+
+    def with_first_line(self, header: Header, line: bytes) -> Header:
+        """Complete *header* from the file's first line; most adapters return it as it is."""
+
+    def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
+        """Read one complete line, without its line end; never raises on bad input."""

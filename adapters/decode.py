@@ -1,0 +1,146 @@
+"""
+How an adapter turns untrusted JSON values into bounded, patterned ones.
+
+Nothing here puts a value into an exception: decoders of other people quote what they could not read.
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from state.vocabulary import BRANCH, ID, MODEL, PATH, TOKENS_MAX, VERSION
+
+#: A time as the log writes it and the tables read it; Python reads many more spellings (weeks, commas, any separator).
+_CANONICAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+
+#: Greatest number of a line; what is beyond it does not fit into a column, and one such line would stop every refresh.
+_ORDINAL_MAX = 2**63 - 1
+
+
+class OutOfRange(ValueError):
+    """A number of tokens is negative or beyond what any call can use."""
+
+
+def tokens(value: int | None) -> int | None:
+    """Return *value* if it is a possible number of tokens; ``None`` stays ``None``."""
+    if value is None:
+        return None
+    if not 0 <= value <= TOKENS_MAX:
+        raise OutOfRange
+    return value
+
+
+def ordinal(value: int | None) -> int | None:
+    """Return *value* if it can be the number of a line, else ``None``."""
+    return value if value is not None and 0 <= value <= _ORDINAL_MAX else None
+
+
+def digest(text: str) -> str:
+    """Return the 128-bit hash, in hex, that stands for a string which may not be stored."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _patterned(pattern: re.Pattern[str], text: str | None) -> str | None:
+    if not text:
+        return None
+    return text if pattern.fullmatch(text) else f"hash:{digest(text)}"
+
+
+def identity(text: str | None) -> str | None:
+    """Return an id as it stands when it looks like one, else its hash; empty is ``None``."""
+    return _patterned(ID, text)
+
+
+@lru_cache(maxsize=4096)
+def context_id(text: str | None) -> str | None:
+    """`identity` for ids that repeat from line to line."""
+    return _patterned(ID, text)
+
+
+@lru_cache(maxsize=1024)
+def model_name(text: str | None) -> str | None:
+    """Return a model's name when it looks like one, else its hash."""
+    return _patterned(MODEL, text)
+
+
+@lru_cache(maxsize=1024)
+def version_name(text: str | None) -> str | None:
+    """Return an agent's version when it looks like one, else its hash."""
+    return _patterned(VERSION, text)
+
+
+@lru_cache(maxsize=4096)
+def branch_name(text: str | None) -> str | None:
+    """Return a branch's name when it looks like one, else its hash."""
+    return _patterned(BRANCH, text)
+
+
+@lru_cache(maxsize=4096)
+def directory(text: str | None) -> str | None:
+    """Return an absolute path when it looks like one, else its hash."""
+    if not text or not PATH.fullmatch(text):
+        return _patterned(ID, f"hash:{digest(text)}") if text else None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return f"hash:{digest(text)}"
+    return text
+
+
+_REMOTE = re.compile(
+    r"(?:(?:https?|ssh|git)://)?(?:[^@/\s]*@)?([A-Za-z0-9.-]+)(?::\d+)?[:/]+([A-Za-z0-9._/~+-]+?)(?:\.git)?/?"
+)
+
+
+@lru_cache(maxsize=1024)
+def remote_name(text: str | None) -> str | None:
+    """Return ``host/path`` of a git remote; user, password and token never pass. Anything else becomes a hash."""
+    if not text:
+        return None
+    match = _REMOTE.fullmatch(text)
+    return f"{match[1].lower()}/{match[2]}" if match else f"hash:{digest(text)}"
+
+
+def utc_time(text: str | None) -> str | None:
+    """Return an aware ISO time in UTC; ``None`` when it is missing, has no zone, or is no time."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            return None
+        return text if _CANONICAL.fullmatch(text) else _canonical(moment)
+    except (ValueError, OverflowError):
+        return None
+
+
+def local_time(text: str | None, zone: str) -> str | None:
+    """Return a local ISO time of *zone* as UTC; a time that carries its own zone keeps it."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return _canonical(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _canonical(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def usd_micros(value: float | None) -> int | None:
+    """Return a stated cost in whole micro-dollars; ``None`` when it is missing or no possible cost."""
+    if value is None or not 0 <= value < 1e9:  # NaN fails both comparisons
+        return None
+    return round(value * 1_000_000)
+
+
+def log_stem(name: str) -> str | None:
+    """Return a log file's name without ``.jsonl`` or ``.jsonl.zst``; ``None`` when it is no such file."""
+    for ending in (".jsonl", ".jsonl.zst"):
+        if name.endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return None
