@@ -1,0 +1,84 @@
+"""
+Which tables there are: reads `sql/` in name order and parses each header.
+
+A header says what a row is, its key, its unit and its source; `docs/projections.md` and the tests are held against it.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final, Literal, cast, get_args
+
+Refresh = Literal["append", "replace", "step", "view"]
+
+_HEADER: Final = re.compile(r"-- (?P<name>\w+): (?P<what>.+\.)\n(?P<fields>(?:-- \w+: .*\n)+)(?P<notes>(?:--.*\n)*)")
+_FILE: Final = re.compile(r"\d\d_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """
+    One table or view, as its file states it.
+
+    ``refresh``: `append` adds what a refresh staged, `replace` deletes and inserts again the rows of the touched
+    ``replace_key``, `step` lives during one refresh only, `view` is computed when read.
+    """
+
+    name: str
+    what: str
+    grain: str
+    key: tuple[str, ...]
+    unit: str
+    source: str
+    refresh: Refresh
+    replace_key: tuple[str, ...]
+    notes: str
+    sql: str
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its rows are stored."""
+        return self.refresh in ("append", "replace")
+
+
+@cache
+def relations() -> tuple[Relation, ...]:
+    """Return every relation in build order."""
+    folder = files("projections") / "sql"
+    names = sorted(entry.name for entry in folder.iterdir() if _FILE.fullmatch(entry.name))
+    return tuple(_parse(name, (folder / name).read_text("ascii")) for name in names)
+
+
+def _parse(file_name: str, text: str) -> Relation:
+    match = _HEADER.match(text)
+    expected = _FILE.fullmatch(file_name)
+    if match is None or expected is None or match["name"] != expected[1]:
+        message = f"{file_name} has no header of the form that projections/catalog.py reads"
+        raise ValueError(message)
+    fields = dict(line[3:].split(": ", 1) for line in match["fields"].splitlines())
+    refresh, _, replace_key = fields["refresh"].partition(" ")
+    return Relation(
+        name=match["name"],
+        what=match["what"],
+        grain=fields["grain"],
+        key=_names(fields["key"]),
+        unit=fields["unit"],
+        source=fields["source"],
+        refresh=_refresh(refresh),
+        replace_key=_names(replace_key),
+        notes=" ".join(line.removeprefix("--").strip() for line in match["notes"].splitlines()).strip(),
+        sql=text[match.end() :].strip(),
+    )
+
+
+def _refresh(word: str) -> Refresh:
+    for known in get_args(Refresh):
+        if word == known:
+            return cast("Refresh", word)
+    message = f"unknown refresh: {word}"
+    raise ValueError(message)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,196 @@
+"""The operator's questions to the published tables, and typed answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import duckdb
+
+from state.errors import TallystickError
+from state.vocabulary import FLAGS
+
+#: What `usage --by` can group by, and the column behind each.
+DIMENSIONS: Final[dict[str, str]] = {
+    "day": "day",
+    "agent": "agent",
+    "model": "model",
+    "session": "session_id",
+    "branch": "git_branch",
+    "host": "host",
+}
+
+TOKENS: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "total_without_cache_read_tokens",
+)
+
+#: Flags that are columns of `usage_measured`; hidden calls are rows of their own.
+_CALL_FLAGS: Final = tuple(flag for flag in FLAGS if flag != "hidden_calls")
+
+
+class NothingPublished(TallystickError):
+    """
+    There are no tables yet. Run `tallystick ingest` once, or check --state-dir.
+    """
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which calls are asked about; times are naive UTC, null for no bound; ``timezone`` decides what a day is."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Up to where the tables hold the log; null before the first event."""
+
+    log_id: str | None
+    seq: int | None
+    committed_at: datetime | None
+    chain: str | None
+
+
+class Tables:
+    """The published tables, opened for reading; a writer never waits for this and never makes it wait."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise NothingPublished(path=path)
+        self.connection = duckdb.connect(str(path), read_only=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def rows(self, query: str, parameters: Any = ()) -> list[dict[str, Any]]:  # noqa: ANN401 - by place or by name
+        """Return the rows of *query* as dictionaries, column by column."""
+        cursor = self.connection.execute(query, parameters)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def head(self) -> Head:
+        """Return up to where the tables hold the log."""
+        row = self.rows("SELECT log_id, seq, chain, (SELECT max(committed_at) FROM commits) AS at FROM projection")[0]
+        return Head(row["log_id"], row["seq"], row["at"], row["chain"])
+
+    def measured(self, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+        """Return measured usage grouped by the dimensions *by*; a sum is null where no source stated the part."""
+        dimensions = [DIMENSIONS[name] for name in by]
+        names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
+        sums = [f"CAST(sum({token}) AS BIGINT) AS {token}" for token in TOKENS]
+        flags = [f"CAST(coalesce(sum({flag}), 0) AS BIGINT) AS {flag}" for flag in FLAGS]
+        select = ", ".join((*names, "CAST(coalesce(sum(calls), 0) AS BIGINT) AS calls", *sums, *flags))
+        group = f"GROUP BY {', '.join(dimensions)} ORDER BY {', '.join(dimensions)}" if by else ""
+        return self.rows(f"{_MEASURED} SELECT {select} FROM windowed {group}", _window_parameters(window))  # noqa: S608 - constants
+
+    def superseded(self, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+        """Return superseded statements grouped by *by*; for a running total the tokens are null."""
+        dimensions = [_SUPERSEDED_COLUMNS[name] for name in by]
+        names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
+        sums = [f"CAST(sum({token}) AS BIGINT) AS {token}" for token in TOKENS[:-2]]
+        select = ", ".join((*names, "count(*) AS calls", *sums))
+        group = f"GROUP BY {', '.join(dimensions)} ORDER BY {', '.join(dimensions)}" if by else ""
+        return self.rows(f"{_SUPERSEDED} SELECT {select} FROM windowed {group}", _window_parameters(window))  # noqa: S608 - constants
+
+    def sources(self) -> dict[str, int]:
+        """Return how many source files there are, how many state no usage, and how many lines could not be read."""
+        return self.rows(_SOURCES)[0]
+
+    def freshness(self) -> list[dict[str, Any]]:
+        """Return per agent how new its evidence is."""
+        return self.rows("SELECT * FROM freshness ORDER BY agent")
+
+
+_MEASURED: Final = f"""
+    WITH timed AS (
+        SELECT
+            *,
+            timezone($timezone, timezone('UTC', called_at)) AS local_at,
+            (SELECT min(host) FROM logs) AS host
+        FROM usage_measured
+    ),
+    windowed AS (
+        SELECT
+            agent, model, session_id, git_branch, host,
+            CAST(local_at AS DATE) AS day,
+            1 AS calls,
+            {", ".join(TOKENS)},
+            {", ".join(f"CAST(is_{flag} AS INTEGER) AS {flag}" for flag in _CALL_FLAGS)},
+            0 AS hidden_calls
+        FROM timed
+        WHERE ($since IS NULL OR called_at >= $since) AND ($until IS NULL OR called_at < $until)
+        UNION ALL BY NAME
+        SELECT
+            agent, session_id, git_branch,
+            (SELECT min(host) FROM logs) AS host,
+            CAST(timezone($timezone, timezone('UTC', called_at)) AS DATE) AS day,
+            0 AS calls,
+            1 AS hidden_calls
+        FROM hidden_calls
+        WHERE ($since IS NULL OR called_at >= $since) AND ($until IS NULL OR called_at < $until)
+    )
+"""  # noqa: S608 - names from constants
+
+_SUPERSEDED_COLUMNS: Final = DIMENSIONS | {"branch": "CAST(NULL AS VARCHAR)"}
+
+_SUPERSEDED: Final = """
+    WITH windowed AS (
+        SELECT
+            *,
+            CAST(timezone($timezone, timezone('UTC', source_created_at)) AS DATE) AS day,
+            (SELECT min(host) FROM logs) AS host
+        FROM usage_superseded
+        WHERE
+            ($since IS NULL OR source_created_at >= $since) AND ($until IS NULL OR source_created_at < $until)
+    )
+"""
+
+_SOURCES: Final = """
+    WITH files AS (
+        SELECT agent, source_name, session_id, sum(lines) AS lines, sum(usage_lines) AS usage_lines
+        FROM high_water_marks
+        WHERE source_name IS NOT NULL AND state <> 'moved'
+        GROUP BY ALL
+    )
+    SELECT
+        count(*) AS sources,
+        count_if(lines > 0 AND usage_lines = 0) AS unmetered_sources,
+        (SELECT count(*) FROM (
+            SELECT DISTINCT source, offset_bytes, length_bytes, code FROM rejected
+        )) AS rejected_lines,
+        (SELECT count(*) FROM high_water_marks WHERE state = 'unreadable') AS unreadable_paths
+    FROM files
+"""
+
+
+def _window_parameters(window: Window) -> Any:  # noqa: ANN401 - named parameters of a query
+    return {"timezone": window.timezone, "since": window.since, "until": window.until}
+
+
+def plain(value: object) -> object:
+    """Return a value of the database as JSON has it; times in UTC with their zone."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds") + "Z"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [plain(each) for each in value]
+    return value

@@ -1,0 +1,52 @@
+-- thread_statements: everything the touched threads' files state, in file order, and the totals of their ancestors.
+-- grain: one statement
+-- key: seq
+-- unit: times in microseconds since 1970, UTC
+-- source: touched_threads, lineage, events, high_water_marks
+-- refresh: step
+WITH wanted AS (
+    SELECT
+        agent,
+        thread_id
+    FROM touched_threads
+    UNION
+    SELECT
+        l.agent,
+        l.ancestor_id
+    FROM lineage AS l
+    SEMI JOIN touched_threads AS t ON l.agent = t.agent AND l.thread_id = t.thread_id
+    WHERE l.ancestor_id IS NOT NULL
+)
+SELECT
+    e.agent,
+    e.source_session_id AS file_thread_id,
+    e.source_generation,
+    e.seq,
+    e.kind,
+    e.basis,
+    e.offset_bytes,
+    epoch_us(e.source_created_at) AS time_micros,
+    e.ordinal,
+    e.raw,
+    e.source_id,
+    e.session_id,
+    e.witness,
+    e.model,
+    e.cwd,
+    e.stated_session_id,
+    e.parent_session_id,
+    e.forked_from_id,
+    e.history_base_id,
+    e.history_end_ordinal,
+    e.agent_version,
+    e.git_branch,
+    e.git_remote,
+    e.flags,
+    e.line_hash,
+    e.parser_version,
+    coalesce(m.parser_version > e.parser_version AND e.offset_bytes < m.offset_bytes, false) AS is_retired
+FROM events AS e
+SEMI JOIN wanted AS w ON e.agent = w.agent AND (e.source_session_id = w.thread_id OR e.session_id = w.thread_id)
+LEFT JOIN high_water_marks AS m ON e.source_generation = m.source_generation AND m.state <> 'moved'
+WHERE e.kind IN ('usage', 'session', 'turn')
+ORDER BY e.agent, e.source_session_id, e.source_generation, e.offset_bytes, e.seq

@@ -1,0 +1,72 @@
+-- usage_measured: tokens a source itself reported, one row per call.
+-- grain: one API call, or one increase of a running total
+-- key: agent, source_id
+-- unit: tokens, times in UTC
+-- source: calls, thread_calls, commits
+-- refresh: view
+--
+-- A part is null where the source did not state it; total_tokens adds what is stated. A time that is missing, before
+-- 2015 or later than the log's last commit puts the call on no day. "incomplete": output is a streaming placeholder
+-- and nothing was stated about the call for five minutes before the last commit.
+WITH clock AS (
+    SELECT max(committed_at) AS now_at
+    FROM commits
+),
+folded AS (
+    SELECT * EXCLUDE (thread_id)
+    FROM thread_calls
+    UNION ALL BY NAME
+    SELECT *
+    FROM calls
+),
+timed AS (
+    SELECT
+        folded.*,
+        clock.now_at,
+        folded.called_at BETWEEN TIMESTAMP '2015-01-01' AND clock.now_at + INTERVAL 10 MINUTE AS has_time
+    FROM folded
+    CROSS JOIN clock
+)
+SELECT
+    agent,
+    source_id,
+    source_class,
+    'measured' AS measurement,
+    rule,
+    confidence,
+    session_id,
+    parent_session_id,
+    agent_id,
+    CASE WHEN has_time THEN called_at END AS called_at,
+    model,
+    agent_version,
+    cwd,
+    git_branch,
+    git_remote,
+    input_tokens,
+    cache_read_tokens,
+    cache_write_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    output_tokens,
+    reasoning_tokens,
+    coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)
+    + coalesce(output_tokens, 0) AS total_tokens,
+    coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0)
+    + coalesce(output_tokens, 0) AS total_without_cache_read_tokens,
+    provider_total_tokens,
+    stated_cost_usd_micros,
+    is_placeholder AND NOT coalesce(last_stated_at BETWEEN now_at - INTERVAL 5 MINUTE AND now_at + INTERVAL 5 MINUTE, false)
+    AS is_incomplete,
+    is_progress_only,
+    is_split_unknown,
+    is_clamped,
+    is_inheritance_unknown,
+    NOT coalesce(has_time, false) AS is_time_quality,
+    is_identity_inferred,
+    is_conflict,
+    source_count,
+    value_seq,
+    baseline_seq,
+    owner_seq
+FROM timed
