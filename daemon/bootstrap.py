@@ -1,0 +1,70 @@
+"""Plugs sources, adapters, log, tables and clock together; the only place that knows all of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from adapters.registry import installed
+from daemon.discover import Found, Seen, sweep
+from daemon.ingest import Ingest, Pass
+from daemon.publish import publish
+from daemon.settings import Settings
+from projections.build import Projection
+from state.cursors import Cursor
+from state.log import Log
+
+
+def utc_now() -> datetime:
+    """Return the aware UTC time; tests hand in their own clock instead."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What a catch-up pass did; ``head_seq`` is the log's last event, -1 before the first."""
+
+    read: Pass
+    added: int
+    head_seq: int
+
+
+@contextmanager
+def open_log(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Iterator[Log[Cursor]]:
+    """Open the one log of a state directory, made when it is new; held until the block ends."""
+    settings.state.create()
+    with Log.open(settings.state, Cursor, host=settings.host, clock=clock) as log:
+        yield log
+
+
+def seen_files(settings: Settings) -> list[Seen]:
+    """Sweep the roots of every adapter."""
+    return list(sweep(installed(), settings.home, settings.agent_environment, settings.zone))
+
+
+def bytes_found(seen: list[Seen]) -> int:
+    """Return the size of all files of a sweep, for a progress bar."""
+    return sum(each.status.st_size for each in seen if isinstance(each, Found))
+
+
+def catch_up(
+    settings: Settings,
+    seen: list[Seen],
+    clock: Callable[[], datetime] = utc_now,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Caught:
+    """Read everything new into the log, bring the tables up to it and publish them."""
+    with open_log(settings, clock) as log:
+        read = Ingest(log, clock, progress).run(seen)
+        added = refresh_and_publish(settings)
+        return Caught(read, added, log.head.seq)
+
+
+def refresh_and_publish(settings: Settings, *, anew: bool = False) -> int:
+    """Bring the tables up to the log's head and publish them; the caller holds the log's lock."""
+    if anew:
+        settings.state.projection.unlink(missing_ok=True)
+    with Projection.open(settings.state) as projection:
+        added = projection.refresh(settings.state.log_directory)
+        publish(projection, settings.state)
+        return added

@@ -1,0 +1,166 @@
+"""
+The command `tallystick`: one verb per function, stdout is data, stderr is log.
+
+Heavy imports stand inside the verbs: a fast command must not pay for a slow one.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from daemon.settings import Settings, load
+from state.errors import TallystickError
+
+Verb = Callable[[argparse.Namespace, Settings], int]
+
+#: Exit codes beside those of the errors themselves.
+DONE, FINDINGS, USAGE, UNAVAILABLE, BROKEN = 0, 1, 2, 3, 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = load(options.home, options.state_dir)
+        verb: Verb = options.verb
+        code = verb(options, settings)
+        sys.stdout.flush()
+    except TallystickError as error:
+        sys.stderr.write(f"tallystick: {error}" + "\n")
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough, as with `head`
+        return DONE
+    except KeyboardInterrupt:
+        sys.stderr.write("tallystick: interrupted; what was committed is kept, the next run goes on from there" + "\n")
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tallystick", description=_SUMMARY, allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.set_defaults(home=None, state_dir=None)
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _verb(verbs, "demo", _demo, "bundled synthetic logs -> totals, freshness, findings; checks its own numbers")
+    _verb(verbs, "ingest", _ingest, "one catch-up pass over every agent's logs, then exit")
+    usage = _verb(verbs, "usage", _usage, "tokens, grouped; each row names its class")
+    _grouping(usage)
+    sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
+    sessions.add_argument("session", nargs="?", metavar="ID", help="one session's calls")
+    _verb(verbs, "status", _status, "per agent: how new the evidence is and what is unread")
+    explain = _verb(verbs, "explain", _explain, "from a total back to files and byte ranges")
+    explain.add_argument("what", metavar="WHAT", help="a day (2026-11-01), a session, a call's id or an event (#123)")
+    explain.add_argument("--agent", help="only this agent's calls")
+    explain.add_argument("--timezone", default="UTC", help="what a day is (default UTC)")
+    verify = _verb(verbs, "verify", _verify, "is the log what was once committed?")
+    verify.add_argument("--sources", action="store_true", help="reopen surviving files and compare line hashes")
+    _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
+    sql = _verb(verbs, "sql", _sql, "query the published tables")
+    sql.add_argument("query", metavar="QUERY")
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, *_: object) -> None:
+        sys.stdout.write(f"tallystick {version('tallystick')}\n")
+        sys.exit(DONE)
+
+
+_SUMMARY = (
+    "Evidence-backed token accounts of coding agents. Exit: 0 done, 1 findings, 2 usage, 3 unavailable, 4 broken."
+)
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, verb: Verb, what: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=what, description=what, allow_abbrev=False)
+    parser.add_argument("--home", help="the home whose agent logs are read (default: yours)")
+    parser.add_argument("--state-dir", help="where log and tables are kept")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(verb=verb)
+    return parser
+
+
+def _grouping(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", default="agent", help="day,agent,model,session,branch,host (default agent)")
+    parser.add_argument("--since", help="from this day or time on, or a duration back from now (30d, 12h)")
+    parser.add_argument("--until", help="before this day or time")
+    parser.add_argument("--timezone", default="UTC", help="what a day is, as an IANA name (default UTC)")
+    parser.add_argument("--include", default="", help="superseded: further classes, never summed with measured")
+
+
+def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - it brings its own home
+    from daemon.demo import demo
+
+    return demo(as_json=options.json)
+
+
+def _ingest(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import ingest
+
+    return ingest(settings, as_json=options.json)
+
+
+def _usage(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import UsageQuestion, usage
+
+    question = UsageQuestion(
+        by=_words(options.by),
+        since=options.since,
+        until=options.until,
+        timezone=options.timezone,
+        include=_words(options.include),
+    )
+    return usage(settings, question, as_json=options.json)
+
+
+def _sessions(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import sessions
+
+    return sessions(settings, options.session, as_json=options.json)
+
+
+def _status(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import status
+
+    return status(settings, as_json=options.json)
+
+
+def _explain(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.explain import Question
+    from daemon.verbs import show_explanation
+
+    return show_explanation(settings, Question(options.what, options.agent, options.timezone), as_json=options.json)
+
+
+def _verify(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import verify
+
+    return verify(settings, with_sources=options.sources, as_json=options.json)
+
+
+def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import rebuild
+
+    return rebuild(settings, as_json=options.json)
+
+
+def _sql(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.verbs import sql
+
+    return sql(settings, options.query, as_json=options.json)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

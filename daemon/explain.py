@@ -1,0 +1,170 @@
+"""From a total back to the bytes: every call behind a day, session, call or event, with its byte ranges."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from daemon.locate import Located, Locator, Place
+from projections.read import Tables, plain
+from state.errors import TallystickError
+
+#: What to compute from the JSON at the ranges; `docs/explain.md` has the object each role names.
+FORMULAS: Final[dict[str, str]] = {
+    "richest_line": "usage of value",
+    "ledger_record": "usage of value",
+    "first_last": "last of value",
+    "sum_of_last": "last of value",
+    "first_total": "total of value",
+    "total_increase": "total of value - total of baseline",
+}
+
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_EVENT: Final = re.compile(r"#?(\d+)")
+
+
+class NothingToExplain(TallystickError):
+    """
+    No call, session, day or event has this name. `tallystick usage --by day,session` lists what there is.
+    """
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be explained; ``agent`` narrows it."""
+
+    what: str
+    agent: str | None = None
+    timezone: str = "UTC"
+
+
+def explain(tables: Tables, question: Question) -> dict[str, Any]:
+    """
+    Return the calls behind *question*, each with its rule, its byte ranges and where those bytes are now.
+
+    Raises:
+        NothingToExplain: Nothing has that name.
+    """
+    calls = _calls(tables, question)
+    if not calls:
+        raise NothingToExplain(what=question.what[:128])
+    events = _events(tables, calls)
+    located = _located(tables, events)
+    losers = _losers(tables, calls)
+    rows = [_row(call, events, located, losers) for call in calls]
+    return {"schema": "tallystick.explain/1", "what": question.what, "rows": rows, "totals": _totals(calls)}
+
+
+#: The calls behind a day, an event, or a call or session by its id. An event that does not count is behind its winner.
+_CALLS: Final[dict[str, str]] = {
+    "day": """
+        SELECT * FROM usage_measured
+        WHERE CAST(timezone($timezone, timezone('UTC', called_at)) AS DATE) = CAST($what AS DATE)
+            AND ($agent IS NULL OR agent = $agent)
+        ORDER BY agent, called_at, source_id
+    """,
+    "event": """
+        SELECT * FROM usage_measured
+        WHERE (
+                $what IN (value_seq, baseline_seq, owner_seq)
+                OR (agent, source_id) IN (SELECT (agent, source_id) FROM events WHERE seq = $what)
+                OR value_seq IN (SELECT by_seq FROM superseded WHERE seq = $what)
+            )
+            AND ($agent IS NULL OR agent = $agent)
+        ORDER BY agent, called_at, source_id
+    """,
+    "name": """
+        SELECT * FROM usage_measured
+        WHERE (source_id = $what OR session_id = $what) AND ($agent IS NULL OR agent = $agent)
+        ORDER BY agent, called_at, source_id
+    """,
+}
+
+
+def _calls(tables: Tables, question: Question) -> list[dict[str, Any]]:
+    shared = {"what": question.what, "agent": question.agent}
+    if _DAY.fullmatch(question.what):
+        return tables.rows(_CALLS["day"], shared | {"timezone": question.timezone})
+    if match := _EVENT.fullmatch(question.what):
+        return tables.rows(_CALLS["event"], shared | {"what": int(match[1])})
+    return tables.rows(_CALLS["name"], shared)
+
+
+def _events(tables: Tables, calls: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    wanted = sorted({seq for call in calls for seq in (call["value_seq"], call["baseline_seq"]) if seq is not None})
+    rows = tables.rows(
+        """
+        SELECT seq, log_id, source, offset_bytes, length_bytes, line_hash, parser, parser_version, ingested_at
+        FROM events WHERE seq IN (SELECT unnest($wanted))
+        """,
+        {"wanted": wanted},
+    )
+    return {row["seq"]: row for row in rows}
+
+
+def _located(tables: Tables, events: dict[int, dict[str, Any]]) -> dict[int, Located]:
+    places = [
+        Place(row["seq"], row["source"], row["offset_bytes"], row["length_bytes"], row["line_hash"])
+        for row in events.values()
+    ]
+    return {each.place.seq: each for each in Locator(tables, salt="").locate(places)}
+
+
+def _losers(tables: Tables, calls: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return what each call superseded, by its identity."""
+    rows = tables.rows(
+        """
+        SELECT agent, source_id, seq, by_seq, reason, source, offset_bytes, length_bytes
+        FROM usage_superseded
+        WHERE source_id IN (SELECT unnest($wanted))
+        ORDER BY seq
+        """,
+        {"wanted": [call["source_id"] for call in calls]},
+    )
+    losers: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        losers.setdefault((row["agent"], row["source_id"]), []).append(row)
+    return losers
+
+
+def _row(
+    call: dict[str, Any],
+    events: dict[int, dict[str, Any]],
+    located: dict[int, Located],
+    losers: dict[tuple[str, str], list[dict[str, Any]]],
+) -> dict[str, Any]:
+    evidence = [
+        _evidence(role, events[seq], located[seq])
+        for role, seq in (("value", call["value_seq"]), ("baseline", call["baseline_seq"]))
+        if seq is not None
+    ]
+    shown = {name: plain(value) for name, value in call.items() if not name.startswith("is_")}
+    flags = [name[3:] for name, value in call.items() if name.startswith("is_") and value]
+    superseded = [
+        {name: value for name, value in row.items() if name not in ("agent", "source_id")}
+        for row in losers.get((call["agent"], call["source_id"]), ())
+    ]
+    return shown | {
+        "flags": flags,
+        "formula": FORMULAS[call["rule"]],
+        "evidence": evidence,
+        "superseded": superseded,
+    }
+
+
+def _evidence(role: str, event: dict[str, Any], located: Located) -> dict[str, Any]:
+    return (
+        {"role": role}
+        | {name: plain(value) for name, value in event.items()}
+        | {
+            "outcome": located.outcome,
+            "readable_at": located.path,
+        }
+    )
+
+
+def _totals(calls: list[dict[str, Any]]) -> dict[str, Any]:
+    names = [name for name in calls[0] if name.endswith("_tokens") and name != "provider_total_tokens"]
+    sums = {name: [call[name] for call in calls if call[name] is not None] for name in names}
+    return {"calls": len(calls)} | {name: sum(values) if values else None for name, values in sums.items()}

@@ -1,0 +1,75 @@
+"""
+Which file is this: its generation, and the proof that the bytes before our offset are still those we read.
+
+A deleted file's inode is given to the next one, and forks begin with the same bytes, so neither an inode nor a prefix
+names a file. Only a hash of what stands before the offset says whether the offset still holds.
+"""
+
+import hashlib
+import os
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from state.vocabulary import PATH
+
+#: Up to this size everything before the offset is hashed; beyond it, samples of the same sum.
+CONTINUITY_BYTES: Final = 32 * 1024
+_SAMPLES: Final = 32
+
+
+class RandomAccess(Protocol):
+    """Bytes that can be read at an offset."""
+
+    def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
+        """Return up to *length_bytes* from *offset_bytes*; fewer at the end."""
+
+
+def line_hash(line: bytes) -> str:
+    """Return the hash that names a line's bytes, without its line end: 128 bits of SHA-256, in hex."""
+    return hashlib.sha256(line).hexdigest()[:32]
+
+
+def continuity(source: RandomAccess, offset_bytes: int) -> str:
+    """
+    Return the hash of what stands before *offset_bytes*.
+
+    All of it when it is small. Else samples, the last of which ends at the offset and the first of which is the head:
+    some tools rewrite line 1 in place, others the whole file.
+    """
+    if offset_bytes <= CONTINUITY_BYTES:
+        return line_hash(source.read_at(0, offset_bytes))
+    length = CONTINUITY_BYTES // _SAMPLES
+    step = (offset_bytes - length) / (_SAMPLES - 1)
+    samples = hashlib.sha256()
+    for index in range(_SAMPLES):
+        samples.update(source.read_at(round(index * step), length))
+    return samples.hexdigest()[:32]
+
+
+def generation(status: os.stat_result, epoch: int) -> str:
+    """Name the content of a file: device, inode, and how often the content was replaced in place."""
+    return f"{status.st_dev}:{status.st_ino}:{epoch}"
+
+
+def epoch_of(generation_name: str) -> int:
+    """Return how often the content of *generation_name* had been replaced in place."""
+    return int(generation_name.rpartition(":")[2])
+
+
+def stored_name(name: str) -> str:
+    """Return a file's logical name as it may be stored: itself when it is clean, else its bytes percent-encoded."""
+    is_clean = name.isprintable() and not any("\ud800" <= char <= "\udfff" for char in name)
+    return name if is_clean else quote(os.fsencode(name))
+
+
+def stored_path(path: str) -> str:
+    """
+    Return *path* as it may be stored: itself when it is clean, else a ``file://`` URI of its bytes.
+
+    A name with control characters or bytes that are no UTF-8 can neither be printed nor compared safely.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(path))
+    return path if PATH.fullmatch(path) else "file://" + quote(os.fsencode(path))

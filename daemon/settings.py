@@ -1,0 +1,73 @@
+"""Paths and limits; no other module reads the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from state.paths import StatePaths
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    Where to read, where to write, and what the agents' own variables say.
+
+    ``agent_environment`` is empty for a home that is not this process's own: another user's logs are not where this
+    user's variables point.
+    """
+
+    home: Path
+    state: StatePaths
+    zone: str
+    host: str
+    agent_environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(home: str | None, state_directory: str | None) -> Settings:
+    """
+    Combine options, environment and defaults.
+
+    Args:
+        home: ``--home``; null for TALLYSTICK_HOME, else this user's own.
+        state_directory: ``--state-dir``; null for TALLYSTICK_STATE_DIR, systemd's STATE_DIRECTORY, else XDG.
+    """
+    environment = os.environ
+    own_home = Path(environment.get("HOME") or Path("~").expanduser())
+    chosen = Path(home or environment.get("TALLYSTICK_HOME") or own_home).absolute()
+    is_own = chosen == own_home.absolute()
+    return Settings(
+        home=chosen,
+        state=StatePaths(_state_directory(state_directory, environment, own_home)),
+        zone=_zone(environment),
+        host=os.uname().nodename,
+        agent_environment=dict(environment) if is_own else {},
+    )
+
+
+def _state_directory(option: str | None, environment: Mapping[str, str], own_home: Path) -> Path:
+    named = option or environment.get("TALLYSTICK_STATE_DIR") or environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if named:
+        return Path(named).absolute()
+    base = environment.get("XDG_STATE_HOME") or own_home / ".local" / "state"
+    return Path(base) / "tallystick"
+
+
+def _zone(environment: Mapping[str, str]) -> str:
+    """Return the IANA name of this host's zone: some agents write local times without one."""
+    named = environment.get("TZ", "").removeprefix(":")
+    if named and _is_zone(named):
+        return named
+    target = os.path.realpath("/etc/localtime")
+    name = target.partition("/zoneinfo/")[2]
+    return name if name and _is_zone(name) else "UTC"
+
+
+def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):
+        return False
+    return True

@@ -1,0 +1,355 @@
+"""What each command does once its options are read: ask, then show as one JSON document or for a person."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from daemon import show
+from daemon.settings import Settings
+from projections.read import DIMENSIONS, TOKENS, Tables, Window, plain
+from state.errors import TallystickError
+from state.vocabulary import FLAGS
+
+DONE, FINDINGS = 0, 1
+
+#: Classes that `usage --include` may add beside measured.
+INCLUDABLE: Final = ("superseded",)
+
+
+class BadOption(TallystickError):
+    """
+    An option's value is not possible. The facts name the option and what it can be.
+    """
+
+    exit_code = 2
+
+
+class NoHome(TallystickError):
+    """
+    The home whose logs should be read does not exist. Give the right one with --home.
+    """
+
+    exit_code = 3
+
+
+def ingest(settings: Settings, *, as_json: bool) -> int:
+    """Run one catch-up pass; 1 when there was nothing to read at all or a place could not be read."""
+    from daemon.bootstrap import bytes_found, catch_up, seen_files
+    from daemon.progress import shown
+
+    if not settings.home.is_dir():
+        raise NoHome(home=settings.home)
+    seen = seen_files(settings)
+    with shown(bytes_found(seen)) as progress:
+        caught = catch_up(settings, seen, progress=progress)
+    read = caught.read
+    document = {
+        "schema": "tallystick.ingest/1",
+        "files": read.files,
+        "files_read": read.files_read,
+        "bytes_read": read.bytes_read,
+        "events": read.events,
+        "rejected_lines": read.rejected,
+        "denied": [
+            {"path": show.safe(each.path), "agent": each.adapter.agent, "code": each.code} for each in read.denied
+        ],
+        "roots_missing": [show.safe(path) for path in read.roots_missing],
+        "head_seq": caught.head_seq,
+    }
+    if as_json:
+        show.document(document)
+    else:
+        show.out(
+            f"{read.files} files, {read.files_read} read, {read.bytes_read} new bytes, {read.events} events,"
+            f" {read.rejected} lines rejected, log head #{caught.head_seq}"
+        )
+    for each in read.denied:
+        show.warn(f"cannot read {show.safe(each.path)} ({each.code}): what is below it is not counted")
+    if not read.files:
+        show.warn(
+            "no agent logs found; looked in "
+            + ", ".join(show.safe(path) for path in (*read.roots_seen, *read.roots_missing))
+        )
+        show.warn("if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME or GPTME_LOGS_HOME, or give --home")
+    return DONE if read.files and not read.denied else FINDINGS
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuestion:
+    """The options of `usage`, as words."""
+
+    by: tuple[str, ...]
+    since: str | None
+    until: str | None
+    timezone: str
+    include: tuple[str, ...]
+
+
+def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
+    """Show measured usage, and beside it, never in it, the classes asked for."""
+    from daemon.window import window_of
+
+    _check("--by", question.by, DIMENSIONS)
+    _check("--include", question.include, INCLUDABLE)
+    window = window_of(question.since, question.until, question.timezone)
+    with Tables(settings.state.published) as tables:
+        document = usage_document(tables, question.by, window, question.include)
+        _warn_of_lag(tables, settings)
+    if as_json:
+        show.document(document)
+        return DONE
+    if not document["sources"]:
+        show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
+    columns = (*question.by, "measurement", "calls", *_SHOWN_TOKENS, "incomplete_calls")
+    show.table(columns, document["rows"])
+    _print_totals(document)
+    return DONE
+
+
+_SHOWN_TOKENS: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+)
+
+
+def usage_document(tables: Tables, by: Sequence[str], window: Window, include: Sequence[str]) -> dict[str, Any]:
+    """Return the document of `usage --json`."""
+    head = tables.head()
+    rows = [_usage_row(by, row, "measured") for row in tables.measured(by, window)] if head.seq is not None else []
+    superseded = tables.superseded(by, window) if "superseded" in include else []
+    rows += [_usage_row(by, row, "superseded") for row in superseded]
+    return {
+        "schema": "tallystick.usage/1",
+        "as_of": {"seq": head.seq, "at": plain(head.committed_at), "price_book": None},
+        "rows": rows,
+        **tables.sources(),
+        "totals": {
+            "measured": _usage_row((), tables.measured((), window)[0], "measured"),
+            "estimated": {},
+            "superseded": _superseded_total(tables, window) if "superseded" in include else {},
+        },
+    }
+
+
+def _superseded_total(tables: Tables, window: Window) -> dict[str, Any]:
+    return _usage_row((), tables.superseded((), window)[0], "superseded")
+
+
+def _usage_row(by: Sequence[str], row: Mapping[str, Any], measurement: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: plain(row[name]) for name in by}
+    shown["measurement"] = measurement
+    shown["calls"] = row["calls"]
+    shown |= {name: row.get(name) for name in TOKENS}
+    if measurement == "measured":
+        shown["incomplete_calls"] = row["incomplete"]
+        shown["quality"] = {flag: row[flag] for flag in FLAGS}
+        shown |= {"cost_usd_micros": None, "unpriced_calls": row["calls"]}
+    return shown
+
+
+def sessions(settings: Settings, session: str | None, *, as_json: bool) -> int:
+    """Show every session, or the calls of one."""
+    with Tables(settings.state.published) as tables:
+        if session is None:
+            rows = tables.rows("SELECT * FROM sessions ORDER BY agent, first_call_at NULLS LAST, session_id")
+        else:
+            rows = tables.rows(
+                "SELECT * FROM usage_measured WHERE session_id = ? ORDER BY called_at, source_id", [session]
+            )
+        known = session is None or rows or tables.rows("SELECT 1 FROM sessions WHERE session_id = ?", [session])
+    if not known:
+        from daemon.explain import NothingToExplain
+
+        raise NothingToExplain(session=session[:128] if session else None)
+    _show(
+        "tallystick.sessions/1", rows, as_json=as_json, columns=_SESSION_COLUMNS if session is None else _CALL_COLUMNS
+    )
+    return DONE
+
+
+_SESSION_COLUMNS: Final = (
+    "agent",
+    "session_id",
+    "first_call_at",
+    "last_call_at",
+    "calls",
+    "total_tokens",
+    "output_tokens",
+    "incomplete_calls",
+    "is_metered",
+)
+_CALL_COLUMNS: Final = ("called_at", "source_id", "model", *_SHOWN_TOKENS, "rule", "confidence", "value_seq")
+
+
+def status(settings: Settings, *, as_json: bool) -> int:
+    """Show per agent how new the evidence is; 1 when a place is unreadable or nothing was ever read."""
+    with Tables(settings.state.published) as tables:
+        rows = tables.freshness()
+        head = tables.head()
+        sources = tables.sources()
+        lag = _lag(tables, settings)
+    document: dict[str, Any] = {
+        "schema": "tallystick.status/1",
+        "log": {"log_id": head.log_id, "seq": head.seq, "at": plain(head.committed_at), "hash": head.chain},
+        "projection_lag_events": lag,
+        **sources,
+        "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
+    }
+    if as_json:
+        show.document(document)
+    else:
+        show.table(_STATUS_COLUMNS, document["rows"])
+        show.out(
+            f"log head #{head.seq} {(head.chain or '')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
+        )
+    if not sources["sources"]:
+        show.warn("unknown: no source was ever read")
+    return DONE if sources["sources"] and not sources["unreadable_paths"] and not lag else FINDINGS
+
+
+_STATUS_COLUMNS: Final = (
+    "agent",
+    "state",
+    "newest_source_event_at",
+    "newest_ingest_at",
+    "newest_seq",
+    "backlog_bytes",
+    "files",
+    "gone_files",
+    "unreadable_paths",
+    "unmetered_files",
+)
+
+
+def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int:  # noqa: ANN401 - explain.Question, imported late
+    """Show what a total is made of."""
+    from daemon.explain import explain
+
+    with Tables(settings.state.published) as tables:
+        document = explain(tables, question)
+    if as_json:
+        show.document(document)
+        return DONE
+    for row in document["rows"]:
+        show.out(
+            f"{row['called_at']}  {row['agent']}  {row['source_id']}  {row['total_tokens']} tokens  = {row['formula']}"
+        )
+        for each in row["evidence"]:
+            place = f"{each['source']} bytes {each['offset_bytes']}+{each['length_bytes']}"
+            show.out(f"    {each['role']:8} #{each['seq']} {show.safe(place)}  {each['outcome']}")
+        for each in row["superseded"]:
+            show.out(f"    superseded #{each['seq']} ({each['reason']}, by #{each['by_seq']})")
+    totals = document["totals"]
+    show.out(f"{totals['calls']} calls, {totals['total_tokens']} tokens")
+    return DONE
+
+
+def verify(settings: Settings, *, with_sources: bool, as_json: bool) -> int:
+    """Check the log against its own hashes, the tables against the log, and, if asked, the sources against both."""
+    from daemon.verification import verification
+
+    document, is_sound = verification(settings, with_sources=with_sources)
+    if as_json:
+        show.document(document)
+    else:
+        for name, value in document.items():
+            if name != "schema":
+                show.out(f"{name:14} {json.dumps(value) if isinstance(value, dict | list) else value}")
+    if not is_sound:
+        show.warn("the log is not what was committed; restore its newest copy, see docs/operating.md")
+        return 4
+    return DONE
+
+
+def rebuild(settings: Settings, *, as_json: bool) -> int:
+    """Make the tables anew from the log, and publish them."""
+    from daemon.bootstrap import open_log, refresh_and_publish
+    from projections.hashes import facts_hash, tables_hash
+
+    if not settings.state.log_directory.is_dir():
+        from projections.read import NothingPublished
+
+        raise NothingPublished(path=settings.state.log_directory)
+    with open_log(settings) as log:
+        events = refresh_and_publish(settings, anew=True)
+        head = log.head.seq
+    with Tables(settings.state.published) as tables:
+        document: dict[str, Any] = {
+            "schema": "tallystick.rebuild/1",
+            "events": events,
+            "head_seq": head,
+            "tables_hash": tables_hash(tables.connection),
+            "facts_hash": facts_hash(tables.connection),
+        }
+    if as_json:
+        show.document(document)
+    else:
+        show.out(f"{events} events, tables {document['tables_hash'][:16]}, facts {document['facts_hash'][:16]}")
+    return DONE
+
+
+def sql(settings: Settings, query: str, *, as_json: bool) -> int:
+    """Run one query over the published tables, which nothing can change."""
+    import duckdb
+
+    with Tables(settings.state.published) as tables:
+        try:
+            rows = tables.rows(query)
+        except duckdb.Error as error:
+            show.warn(f"the query failed: {show.first_line(str(error))}")
+            return 2
+    _show("tallystick.sql/1", rows, as_json=as_json, columns=tuple(rows[0]) if rows else ())
+    return DONE
+
+
+def _show(schema: str, rows: list[dict[str, Any]], *, as_json: bool, columns: Sequence[str]) -> None:
+    shown = [{name: plain(value) for name, value in row.items()} for row in rows]
+    if as_json:
+        show.document({"schema": schema, "rows": shown})
+    else:
+        show.table(columns, shown)
+
+
+def _print_totals(document: Mapping[str, Any]) -> None:
+    measured = document["totals"]["measured"]
+    total, incomplete = measured["total_tokens"], measured["incomplete_calls"]
+    notes = [f"total measured {'-' if total is None else format(total, ',')}"]
+    if incomplete:
+        notes.append(f"a lower bound: {incomplete} calls are incomplete")
+    if document["unmetered_sources"]:
+        notes.append(f"{document['unmetered_sources']} sources state no usage")
+    if document["rejected_lines"]:
+        notes.append(f"{document['rejected_lines']} lines could not be read")
+    show.out("; ".join(notes))
+
+
+def _check(option: str, words: Iterable[str], possible: Iterable[str]) -> None:
+    unknown = [word for word in words if word not in tuple(possible)]
+    if unknown:
+        raise BadOption(option=option, can_be=",".join(possible))
+
+
+def _lag(tables: Tables, settings: Settings) -> int:
+    """Return how many events of the log the published tables do not hold yet."""
+    from state.read import slices
+
+    head = tables.head()
+    newest = max(
+        (each.last_seq for each in slices(settings.state.log_directory, _seq(head.seq))), default=_seq(head.seq)
+    )
+    return newest - _seq(head.seq)
+
+
+def _seq(seq: int | None) -> int:
+    return -1 if seq is None else seq
+
+
+def _warn_of_lag(tables: Tables, settings: Settings) -> None:
+    lag = _lag(tables, settings)
+    if lag:
+        show.warn(f"{lag} committed events are not in these tables yet; run `tallystick ingest`")

@@ -1,0 +1,380 @@
+"""What happens to a count when files grow, move, shrink, are rewritten, compressed or deleted between two passes."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines, later
+
+
+def compress(path: Path) -> Path:
+    """Compress *path* as Codex does with cold rollouts: the plain file goes away."""
+    packed = path.with_name(path.name + ".zst")
+    packed.write_bytes(zstandard.ZstdCompressor().compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+def test_a_grown_file_is_read_from_where_reading_ended(host: Host) -> None:
+    """
+    The second pass reads the new bytes only.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    with log.open("ab") as more:
+        more.write(claude_line("msg_b", 7, second=1))
+
+    second = host.ingest()
+
+    assert (2, 32) == host.totals()
+    assert len(claude_line("msg_b", 7, second=1)) == second.read.bytes_read
+
+
+def test_an_unchanged_home_adds_nothing(host: Host) -> None:
+    """
+    A pass over files that did not change appends no event and reads no byte.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    host.codex().write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    before = host.hashes()
+
+    again = host.ingest()
+
+    assert (0, 0, 0) == (again.read.events, again.read.bytes_read, again.read.files_read)
+    assert before == host.hashes()
+
+
+def test_a_partial_line_that_becomes_final_replaces_itself(host: Host) -> None:
+    """
+    A row is measured while the call is still being written; its final line supersedes it.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 1, stop=None))
+    host.ingest()
+    assert (1, 11) == host.totals()
+    with log.open("ab") as more:
+        more.write(claude_line("msg_a", 300, second=2))
+
+    host.ingest()
+
+    assert (1, 310) == host.totals()
+    assert [("poorer", 300)] == [
+        (row["reason"], row["winner"])
+        for row in host.rows(
+            "SELECT s.reason, e.output_tokens AS winner FROM superseded AS s INNER JOIN events AS e ON s.by_seq = e.seq"
+        )
+    ]
+
+
+def test_a_half_written_line_waits_for_its_newline(host: Host) -> None:
+    """
+    An agent flushes in mid-line; nothing is counted until the rest is there, and then once.
+    """
+    log, line = host.claude(), claude_line("msg_a", 5)
+    log.write_bytes(line[:60])
+    host.ingest()
+    assert (0, None) == host.totals()
+    log.write_bytes(line)
+
+    host.ingest()
+
+    assert (1, 15) == host.totals()
+    assert 0 == host.usage()["rejected_lines"]
+
+
+def test_a_complete_last_line_without_newline_counts_once(host: Host) -> None:
+    """
+    It counts at the end of a pass with the mark still before it, and not again: neither in the next pass, nor when its
+    newline comes.
+    """
+    log, line = host.claude(), claude_line("msg_a", 5)
+    log.write_bytes(line.rstrip(b"\n"))
+    host.ingest()
+    later(log)
+    second = host.ingest()
+    marks = [
+        row["offset_bytes"]
+        for row in host.rows("SELECT offset_bytes FROM high_water_marks WHERE lines >= 0 AND source_name IS NOT NULL")
+    ]
+    log.write_bytes(line)
+
+    host.ingest()
+
+    assert [0] == marks
+    assert 0 == second.read.events
+    assert (1, 15) == host.totals()
+
+
+def test_a_moved_rollout_is_not_read_again(host: Host) -> None:
+    """
+    Codex moves finished rollouts to its archive; the mark goes with the file.
+    """
+    host.codex().write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    host.codex().rename(host.codex(archived=True))
+
+    second = host.ingest()
+
+    assert (2, 250) == host.totals()
+    assert 0 == second.read.bytes_read
+    assert ["opened", "moved"] == [each for each in host.changes() if each in ("opened", "moved", "gone")]
+
+
+def test_a_moved_rollout_goes_on_at_its_new_place(host: Host) -> None:
+    """
+    What is appended after the move continues the same running total.
+    """
+    host.codex().write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    host.codex().rename(host.codex(archived=True))
+    host.ingest()
+    host.codex(archived=True).write_bytes(codex_lines([100, 250, 400]))
+
+    host.ingest()
+
+    assert (3, 400) == host.totals()
+    assert not host.rows("SELECT * FROM reconciliation WHERE residual_tokens <> 0")
+
+
+def test_a_compressed_rollout_counts_once_also_when_it_comes_back(host: Host) -> None:
+    """
+    Plain, compressed, and plain again with more in it: one running total.
+    """
+    log = host.codex()
+    log.write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    packed = compress(log)
+    host.ingest()
+    assert (2, 250) == host.totals()
+    packed.unlink()
+    log.write_bytes(codex_lines([100, 250, 400]))
+
+    host.ingest()
+
+    assert (3, 400) == host.totals()
+    assert 0 == host.rows("SELECT count_if(is_conflict) AS n FROM usage_measured")[0]["n"]
+
+
+def test_plain_and_compressed_side_by_side_count_once(host: Host) -> None:
+    """
+    Both exist for a moment while Codex compresses.
+    """
+    log = host.codex()
+    log.write_bytes(codex_lines([100, 250]))
+    compress(log)
+    log.write_bytes(codex_lines([100, 250, 300]))
+
+    host.ingest()
+
+    assert (3, 300) == host.totals()
+
+
+@pytest.mark.parametrize("write", [codex_lines, gptme_lines], ids=["codex", "gptme"])
+def test_a_shrunk_file_keeps_its_history(host: Host, write: object) -> None:
+    """
+    Undone turns were spent; a truncated file takes no token back.
+    """
+    log = host.codex() if write is codex_lines else host.gptme()
+    log.write_bytes(write([100, 250, 300]))  # type: ignore[operator]
+    host.ingest()
+    before = host.totals()
+    log.write_bytes(write([100]))  # type: ignore[operator]
+
+    host.ingest()
+
+    assert before == host.totals()
+    assert "truncated" in host.changes()
+
+
+def test_a_truncated_rollout_that_goes_on_differently_is_flagged(host: Host) -> None:
+    """
+    Both continuations were spent, and that two files of one thread disagree is visible.
+    """
+    log = host.codex()
+    log.write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    log.write_bytes(codex_lines([100, 180, 190]))
+
+    host.ingest()
+
+    assert (4, 100 + 150 + 80 + 10) == host.totals()
+    assert 1 == host.usage()["rows"][0]["quality"]["conflict"]
+
+
+@pytest.mark.parametrize("how", ["in_place", "atomic"])
+def test_a_rewritten_file_counts_once(host: Host, how: str) -> None:
+    """
+    A tool that rewrites line 1 and keeps the rest adds nothing.
+    """
+    log = host.codex()
+    log.write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    changed = codex_lines([100, 250]).replace(b'"0.150.0"', b'"0.151.1"')
+    if how == "in_place":
+        log.write_bytes(changed)
+    else:
+        other = log.with_name("new.tmp")
+        other.write_bytes(changed)
+        other.replace(log)
+    later(log)
+
+    host.ingest()
+
+    assert (2, 250) == host.totals()
+    assert "replaced" in host.changes()
+    assert 0 == host.usage()["rows"][0]["quality"]["conflict"]
+
+
+def test_a_line_that_grew_richer_in_a_rewritten_file_wins(host: Host) -> None:
+    """
+    Even far before the mark, and with the same size.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 100, stop=None) + claude_line("msg_b", 7) * 3)
+    host.ingest()
+    log.write_bytes(claude_line("msg_a", 999) + claude_line("msg_b", 7) * 3)
+    later(log)
+
+    host.ingest()
+
+    assert (2, 10 + 999 + 17) == host.totals()
+
+
+def test_a_conversation_rewritten_at_every_message_is_read_once(host: Host) -> None:
+    """
+    Gptme before 0.34 rewrote its whole file; the prefix is the same, so reading goes on.
+    """
+    log = host.gptme()
+    for n in range(1, 5):
+        log.write_bytes(gptme_lines(list(range(1, n + 1))))
+        host.ingest()
+
+    assert (4, 4 * 5 + 1 + 2 + 3 + 4) == host.totals()
+    assert ["opened"] == [each for each in host.changes() if each != "readable"]
+
+
+def test_an_emptied_file_is_no_loss(host: Host) -> None:
+    """
+    Size 0 is what a reader sees in the middle of a rewrite.
+    """
+    log = host.gptme()
+    log.write_bytes(gptme_lines([1, 2]))
+    host.ingest()
+    log.write_bytes(b"")
+    host.ingest()
+    assert (2, 13) == host.totals()
+    log.write_bytes(gptme_lines([1, 2, 3]))
+
+    host.ingest()
+
+    assert (3, 21) == host.totals()
+
+
+def test_a_deleted_file_keeps_its_evidence(host: Host) -> None:
+    """
+    Claude Code deletes transcripts after 30 days; what was measured stays, and that the file is gone is told once.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    log.unlink()
+    host.ingest()
+    host.ingest()
+
+    assert (1, 15) == host.totals()
+    assert 1 == host.changes().count("gone")
+    assert 1 == host.rows("SELECT gone_files FROM freshness WHERE agent = 'claude_code'")[0]["gone_files"]
+
+
+def test_a_file_that_comes_back_counts_once(host: Host) -> None:
+    """
+    Restored from a backup: known calls stay one, new ones are added.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    log.unlink()
+    host.ingest()
+    log.write_bytes(claude_line("msg_a", 5) + claude_line("msg_b", 5))
+
+    host.ingest()
+
+    assert (2, 30) == host.totals()
+
+
+def test_a_whole_directory_may_move(host: Host) -> None:
+    """
+    A renamed project directory is the same files.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    shutil.move(log.parent, log.parent.with_name("-srv-other"))
+
+    second = host.ingest()
+
+    assert (1, 15) == host.totals()
+    assert 0 == second.read.bytes_read
+
+
+def test_a_parent_seen_later_corrects_its_child(host: Host) -> None:
+    """
+    A fork counts as its own what it replays, until the parent is there to compare with.
+    """
+    child = "019a0000-0002-7000-8000-000000000002"
+    replay = codex_lines([100, 250, 300], thread=child, start=30).replace(
+        b'"payload": {"id": "%s"' % child.encode(),
+        b'"payload": {"forked_from_id": "%s", "id": "%s"' % (THREAD.encode(), child.encode()),
+    )
+    host.codex(child).write_bytes(replay)
+    host.ingest()
+    assert (3, 300) == host.totals()
+    assert 3 == host.usage()["rows"][0]["quality"]["inheritance_unknown"]
+    host.codex().write_bytes(codex_lines([100, 250]))
+
+    host.ingest()
+
+    assert (3, 300) == host.totals()
+    assert {THREAD: 250, child: 50} == {row["session"]: row["total_tokens"] for row in host.usage("session")["rows"]}
+    assert 0 == host.usage()["rows"][0]["quality"]["inheritance_unknown"]
+
+
+def test_a_vanished_home_keeps_everything(host: Host) -> None:
+    """
+    An unmounted home is an alarm, not a zero.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    shutil.rmtree(host.home / ".claude")
+    host.ingest()
+
+    assert (1, 15) == host.totals()
+    assert "missing" in [row["change"] for row in host.rows("SELECT change FROM events WHERE kind = 'source'")]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root reads everything")
+def test_an_unreadable_file_is_told_and_read_once_it_is_readable(host: Host) -> None:
+    """
+    Permission denied is evidence with a reason; the file is retried.
+    """
+    readable, denied = host.claude(), host.claude("22222222-2222-4222-8222-222222222222")
+    readable.write_bytes(claude_line("msg_a", 5))
+    denied.mkdir()  # a directory where a log should be cannot be read by anyone
+    host.ingest()
+    assert (1, 15) == host.totals()
+    denied.rmdir()
+    denied.symlink_to(readable)
+    told = host.ingest()
+    assert ["symlink"] == [each.code for each in told.read.denied]
+    denied.unlink()
+    denied.write_bytes(claude_line("msg_b", 5, session="22222222-2222-4222-8222-222222222222"))
+
+    host.ingest()
+
+    assert (2, 30) == host.totals()
+    assert SESSION in {row["session"] for row in host.usage("session")["rows"]}

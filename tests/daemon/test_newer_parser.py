@@ -1,0 +1,72 @@
+"""A newer parser reads files again, and its reading replaces the older one whatever the values."""
+
+from collections.abc import Iterable
+
+from adapters.claude_code import ClaudeCode
+from adapters.codex import Codex
+from adapters.contract import Adapter, Header, Observation, UsageStated
+from daemon.bootstrap import open_log, refresh_and_publish
+from daemon.discover import sweep
+from daemon.ingest import Ingest
+from tests.daemon.conftest import Host, claude_line, codex_lines
+
+
+class NewerClaude(ClaudeCode):
+    """Says that `msg_wrong` is no call, and that every output was one too high."""
+
+    parser_version = ClaudeCode.parser_version + 1
+
+    def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
+        if b"msg_wrong" in line:
+            return ()
+        return super().read_line(line.replace(b'"output_tokens": 5', b'"output_tokens": 4'), header)
+
+
+class NewerCodex(Codex):
+    """Says that the largest total is none."""
+
+    parser_version = Codex.parser_version + 1
+
+    def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
+        seen = super().read_line(line, header)
+        return [each for each in seen if not isinstance(each, UsageStated) or max((each.raw or {}).values()) < 1000]
+
+
+def read_with(host: Host, *adapters: Adapter) -> None:
+    with open_log(host.settings) as log:
+        Ingest(log, lambda: host.now).run(sweep(adapters, host.home, {}, "UTC"))
+        refresh_and_publish(host.settings)
+
+
+def test_an_over_count_does_not_stay_for_ever(host: Host) -> None:
+    """
+    A call that the newer parser no longer sees is superseded by nothing; a smaller reading of a line wins.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5) + claude_line("msg_wrong", 900))
+    host.codex().write_bytes(codex_lines([100, 250, 9000]))
+    read_with(host, ClaudeCode(), Codex())
+    assert (5, 15 + 910 + 9000) == host.totals()
+
+    read_with(host, NewerClaude(), NewerCodex())
+
+    assert (3, 14 + 250) == host.totals()
+    assert {"reparsed"} == {row["reason"] for row in host.rows("SELECT reason FROM superseded")}
+    assert 2 == host.changes().count("reparsed")
+    incremental = host.hashes()
+    with open_log(host.settings):
+        refresh_and_publish(host.settings, anew=True)
+    assert incremental == host.hashes()
+
+
+def test_what_is_gone_keeps_its_older_reading(host: Host) -> None:
+    """
+    A deleted file cannot be read again; its evidence stays as it was read.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5) + claude_line("msg_wrong", 900))
+    read_with(host, ClaudeCode())
+    log.unlink()
+
+    read_with(host, NewerClaude())
+
+    assert (2, 925) == host.totals()
