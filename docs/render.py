@@ -1,0 +1,147 @@
+"""
+Writes the parts of the documentation that the code knows better: `make docs`.
+
+`tests/test_docs.py` asserts that what stands in the files is what would be written.
+"""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from daemon.explain import FORMULAS
+from projections.build import Projection
+from projections.catalog import Relation, relations
+from state import vocabulary
+from state.evidence import KINDS
+from state.paths import StatePaths
+
+HERE = Path(__file__).parent
+
+_SHOWN_TYPES = (
+    ("datetime", "time, UTC"),
+    ("dict", "names to whole numbers"),
+    ("tuple", "list of words"),
+    ("Literal", "word"),
+    ("bool", "true or false"),
+    ("int", "whole number"),
+)
+_SHOWN_WORDS = (
+    "Measurement",
+    "SourceClass",
+    "Basis",
+    "Witness",
+    "Role",
+    "Confidence",
+    "Flag",
+    "RejectCode",
+    "SourceChange",
+    "DenyCode",
+)
+
+_MARK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+
+def rendered(text: str) -> str:
+    """Return *text* with everything between its marks written anew."""
+    parts = {
+        "kinds": _kinds,
+        "provenance": _provenance,
+        "words": _words,
+        "relations": _relations,
+        "formulas": _formulas,
+    }
+    return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
+
+
+def documents() -> list[Path]:
+    """Return every document with marks."""
+    return sorted(path for path in HERE.glob("*.md") if _MARK.search(path.read_text("utf-8")))
+
+
+def _kinds() -> str:
+    return "\n".join(_kind(name, model) for name, model in KINDS.items())
+
+
+def _kind(name: str, model: type[BaseModel]) -> str:
+    shared = {field for base in model.__mro__[1:] for field in getattr(base, "model_fields", {})}
+    own = {field: info for field, info in model.model_fields.items() if field not in shared and field != "k"}
+    summary = (model.__doc__ or "").strip().splitlines()[0]
+    rows = "\n".join(_field(field, info) for field, info in own.items())
+    of_source = "with provenance" if shared else "of the log itself"
+    where = "with provenance and place" if "offset_bytes" in shared else of_source
+    return f"### `{name}`\n\n{summary} ({where})\n\n| field | type | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _provenance() -> str:
+    model = KINDS["usage"]
+    shared = [base for base in model.__mro__[1:] if issubclass(base, BaseModel) and base is not BaseModel]
+    fields = {name: info for base in reversed(shared) for name, info in base.model_fields.items()}
+    rows = "\n".join(_field(name, info) for name, info in fields.items())
+    return f"| field | type | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _field(name: str, info: FieldInfo) -> str:
+    return f"| `{name}` | {_type(info)} | {info.description} |"
+
+
+def _type(info: FieldInfo) -> str:
+    text = str(info.annotation)
+    kind = next(
+        (shown for pattern, shown in _SHOWN_TYPES if pattern in text),
+        "text",
+    )
+    return f"{kind}{', or null' if 'None' in text else ''}"
+
+
+def _words() -> str:
+    source = Path(vocabulary.__file__).read_text("utf-8")
+    return "\n".join(_word_table(name, getattr(vocabulary, name), source) for name in _SHOWN_WORDS)
+
+
+def _word_table(name: str, literal: object, source: str) -> str:
+    block = source[source.index(f"\n{name} = Literal[") :]
+    meanings = dict(re.findall(r'^    "(\w+)",?  #: (.*)$', block[: block.index("]")], re.MULTILINE))
+    rows = "\n".join(f"| `{word}` | {meanings.get(word, '')} |" for word in get_args(literal))
+    return f"### {name}\n\n| word | meaning |\n|---|---|\n{rows}\n"
+
+
+def _relations() -> str:
+    with TemporaryDirectory() as directory:
+        paths = StatePaths(Path(directory))
+        paths.create()
+        with Projection.open(paths) as projection:
+            found = projection.connection.execute(
+                "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() GROUP BY table_name"
+            ).fetchall()
+    columns: dict[str, list[str]] = dict(found)
+    return "\n".join(_relation(each, columns[each.name]) for each in relations() if each.refresh != "step")
+
+
+def _relation(relation: Relation, columns: list[str]) -> str:
+    kind = "view" if relation.refresh == "view" else "table"
+    lines = [
+        f"### `{relation.name}` ({kind})",
+        "",
+        relation.what[0].upper() + relation.what[1:],
+        "",
+        f"- grain: {relation.grain}",
+        f"- key: {', '.join(f'`{name}`' for name in relation.key)}",
+        f"- unit: {relation.unit}",
+        f"- source: {relation.source}",
+        f"- columns: {', '.join(f'`{name}`' for name in columns)}",
+    ]
+    return "\n".join([*lines, "", relation.notes, ""] if relation.notes else [*lines, ""])
+
+
+def _formulas() -> str:
+    rows = "\n".join(f"| `{rule}` | {formula} |" for rule, formula in FORMULAS.items())
+    return f"| rule | tokens of the call |\n|---|---|\n{rows}"
+
+
+if __name__ == "__main__":
+    for document in documents():
+        document.write_text(rendered(document.read_text("utf-8")), "utf-8")

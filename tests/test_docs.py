@@ -1,0 +1,67 @@
+"""The documentation says what the code does."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from adapters.registry import installed
+from daemon.cli import main
+from projections.catalog import relations
+
+TOP = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def render() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("render", TOP / "docs" / "render.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_tables_are_current(render: ModuleType) -> None:
+    """
+    Every field, column and word in docs/ is that of the code; `make docs` writes them anew.
+    """
+    stale = [path.name for path in render.documents() if path.read_text() != render.rendered(path.read_text())]
+
+    assert {"evidence.md", "projections.md", "explain.md"} <= {path.name for path in render.documents()}
+    assert [] == stale
+
+
+def test_every_relation_is_documented() -> None:
+    """
+    A table an operator can see has a section with its grain, key and unit.
+    """
+    text = (TOP / "docs" / "projections.md").read_text()
+
+    assert [] == [each.name for each in relations() if each.refresh != "step" and f"### `{each.name}`" not in text]
+
+
+def test_readme_names_only_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Every `tallystick VERB` in README and docs is a verb the program knows.
+    """
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    known = set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
+    texts = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+
+    named = {verb for path in texts for verb in re.findall(r"`?tallystick (\w+)", path.read_text())}
+
+    assert named
+    assert set() == {verb for verb in named if verb not in known and verb not in ("is", "and", "knows", "reads")}
+
+
+def test_readme_names_every_agent() -> None:
+    """
+    What can be read is said where a newcomer looks first.
+    """
+    text = (TOP / "README.md").read_text()
+
+    assert [] == [adapter.agent for adapter in installed() if f"`{adapter.agent}`" not in text]
