@@ -31,7 +31,7 @@ _SHOWN_TYPES = (
 )
 _SHOWN_WORDS = (
     "Measurement",
-    "SourceClass",
+    "KnownSourceClass",
     "Basis",
     "Witness",
     "Role",

@@ -40,6 +40,7 @@ class Row(NamedTuple):
     line_hash: str
     parser_version: int
     is_retired: bool
+    source_class: str
 
 
 @dataclass(slots=True)
@@ -60,7 +61,9 @@ def fold_threads(rows: Iterable[Row], touched: Iterable[tuple[str, str]]) -> Fol
     """Fold each touched thread of *rows*; ancestors are only looked at."""
     files: dict[tuple[str, str], dict[str, list[Row]]] = {}
     forwarded: dict[tuple[str, str], list[Row]] = {}
+    classes: dict[str, str] = {}
     for row in rows:
+        classes[row.agent] = row.source_class
         if row.file_thread_id is not None:
             files.setdefault((row.agent, row.file_thread_id), {}).setdefault(row.source_generation, []).append(row)
         if _is_forwarded(row):
@@ -74,7 +77,7 @@ def fold_threads(rows: Iterable[Row], touched: Iterable[tuple[str, str]]) -> Fol
             continue
         folded = fold(Thread(key[1], streams, others, _ancestors(key, streams, files)))
         folded.losers.extend(repeats)
-        _append(out, key, folded)
+        _append(out, key, folded, classes[key[0]])
     return out
 
 
@@ -147,10 +150,10 @@ def _kind(row: Row) -> Any:  # noqa: ANN401 - one of four words; mypy cannot see
     return "total" if row.basis == "counter" else "record"
 
 
-def _append(out: FoldedRows, key: tuple[str, str], folded: Folded) -> None:
+def _append(out: FoldedRows, key: tuple[str, str], folded: Folded, source_class: str) -> None:
     agent, thread_id = key
     place = {"agent": agent, "thread_id": thread_id}
-    out.calls.extend(place | _call_row(call) for call in folded.calls)
+    out.calls.extend(place | {"source_class": source_class} | _call_row(call) for call in folded.calls)
     out.losers.extend(_loser_rows(key, folded.losers))
     out.reconciliations.extend(
         place
@@ -176,7 +179,6 @@ def _call_row(call: Call) -> dict[str, Any]:
     flags = {flag for flag in call.flags if flag in FLAGS}
     return {
         "source_id": call.key,
-        "source_class": "codex_session",
         "rule": call.rule,
         "confidence": "stated" if call.rule == "ledger_record" else "counted",
         "session_id": call.thread_id,

@@ -17,6 +17,7 @@ ModelName = Annotated[str, Field(pattern=rf"^{words.MODEL_PATTERN}$")]
 VersionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+:-]{1,64}$")]
 BranchName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/@+#=,~:-]{1,255}$")]
 RemoteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:/_~+-]{1,4096}$")]
+Word = Annotated[str, Field(pattern=rf"^{words.WORD_PATTERN}$")]
 LineHash = Annotated[str, Field(pattern=rf"^{words.HASH_PATTERN}$")]
 Directory = Annotated[str, Field(pattern=rf"^(?:{words.PATH_PATTERN}|hash:[0-9a-f]{{32}})$")]
 StoredPath = Annotated[str, Field(pattern=rf"^{words.PATH_PATTERN}$")]
@@ -42,8 +43,8 @@ class Provenance(Frozen):
 
     q: NonNegativeInt = Field(description="sequence number of the event in its log; (log id, q) is its key")
     v: Literal[1] = Field(description="version of this schema; older events are upcast on read")
-    agent: words.Agent = Field(description="agent whose log it is")
-    source_class: words.SourceClass = Field(description="kind of source")
+    agent: Word = Field(description="agent whose log it is, as its adapter names it")
+    source_class: Word = Field(description="kind of source")
     source_path: StoredPath | None = Field(None, description="absolute path as read; null when `source_uri` names it")
     source_uri: Uri | None = Field(None, description="`file://` URI of a name that cannot be shown; else null")
     source_generation: str = Field(
@@ -54,7 +55,7 @@ class Provenance(Frozen):
     source_session_id: Identifier | None = Field(
         None, description="session the file's place or first line names; null when neither does"
     )
-    parser: words.Agent = Field(description="adapter that read the line")
+    parser: Word = Field(description="adapter that read the line")
     parser_version: NonNegativeInt = Field(description="version of that adapter's meaning")
     ingested_at: AwareDatetime = Field(description="when the line was read, UTC")
 

@@ -14,7 +14,9 @@ EVENT_VERSION: Final = 1
 #: Greatest number of tokens one statement may claim; more is a damaged or hostile line.
 TOKENS_MAX: Final = 10**12
 
-Agent = Literal["claude_code", "codex", "gptme"]
+#: Name of an agent, and the class of source that its files are: words of its adapter, so that one file adds an agent.
+Agent = str
+SourceClass = str
 
 Measurement = Literal[
     "measured",  #: the source itself reports these tokens for this call
@@ -23,7 +25,7 @@ Measurement = Literal[
     "superseded",  #: a richer, better or newer statement about the same call exists
 ]
 
-SourceClass = Literal[
+KnownSourceClass = Literal[
     "claude_transcript",  #: a transcript of Claude Code
     "codex_session",  #: a rollout of Codex
     "gptme_log",  #: a conversation of gptme
@@ -116,9 +118,9 @@ DenyCode = Literal[
 
 EventKind = Literal["usage", "session", "turn", "hidden_call", "rejected", "source", "recovery"]
 
-AGENTS: Final = get_args(Agent)
 FLAGS: Final[tuple[str, ...]] = get_args(Flag)
 
+WORD_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 ID_PATTERN: Final = r"[A-Za-z0-9_.:-]{1,128}"
 MODEL_PATTERN: Final = r"[A-Za-z0-9._:/@+\[\]-]{1,128}"
 BRANCH_PATTERN: Final = r"[A-Za-z0-9._/@+#=,~-]{1,255}"

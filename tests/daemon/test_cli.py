@@ -1,0 +1,347 @@
+"""The commands as an operator or a script sees them: real processes, their output and their exit codes."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.cli import main
+from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines
+
+TALLYSTICK = str(Path(sys.executable).parent / "tallystick")
+
+TOY_ADAPTER = '''
+"""What a line of the toy agent means."""
+
+import msgspec
+
+from adapters.contract import NOTHING, Header, Root, UsageStated
+from adapters.decode import log_stem
+
+
+class Line(msgspec.Struct):
+    id: str
+    tokens: int
+
+
+class Toy:
+    agent = "toy"
+    source_class = "toy_log"
+    parser_version = 1
+
+    def roots(self, home, environment):
+        return [Root(home / ".toy")]
+
+    def claim(self, root, relative):
+        stem = log_stem(relative.name)
+        return Header(stem, "main", stem) if stem else None
+
+    def with_first_line(self, header, line):
+        return header
+
+    def read_line(self, line, header):
+        read = msgspec.json.decode(line, type=Line)
+        return [
+            UsageStated(
+                source_id=read.id, basis="call", witness="message", confidence="stated",
+                session_id=header.session_id, output_tokens=read.tokens,
+            )
+        ]
+
+
+ADAPTER = Toy()
+'''
+
+
+def run(host: Host, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    place = ["--home", str(host.home), "--state-dir", str(host.state.root)]
+    environment = os.environ | {"TZ": "UTC"}
+    return subprocess.run(
+        [TALLYSTICK, *arguments, *place], capture_output=True, text=True, env=environment, check=False, **options
+    )
+
+
+def document(host: Host, *arguments: str) -> dict[str, Any]:
+    done = run(host, *arguments, "--json")
+    assert done.returncode in (0, 1), done.stderr
+    read: dict[str, Any] = json.loads(done.stdout)
+    return read
+
+
+@pytest.fixture
+def three_agents(host: Host) -> Host:
+    host.claude().write_bytes(
+        claude_line("msg_a", 5, gitBranch="main") + claude_line("msg_b", 7, model="m-2", second=70)
+    )
+    host.codex().write_bytes(codex_lines([100, 250]))
+    host.gptme().write_bytes(gptme_lines([3]))
+    host.ingest()
+    return host
+
+
+def test_usage_json_keeps_its_contract(three_agents: Host) -> None:
+    """
+    Every row names its class, every sum its imperfections; what is not priced or not estimated is said.
+    """
+    read = document(three_agents, "usage", "--by", "agent,day")
+
+    assert "tallystick.usage/1" == read["schema"]
+    assert {"seq", "at", "price_book"} == set(read["as_of"])
+    assert {"measured", "estimated", "superseded"} == set(read["totals"])
+    assert 0 == read["unmetered_sources"]
+    row = read["rows"][0]
+    assert {
+        "agent": "claude_code",
+        "day": "2026-11-01",
+        "measurement": "measured",
+        "calls": 2,
+        "input_tokens": 20,
+        "output_tokens": 12,
+        "total_tokens": 32,
+        "total_without_cache_read_tokens": 32,
+        "incomplete_calls": 0,
+        "cost_usd_micros": None,
+        "unpriced_calls": 2,
+    }.items() <= row.items()
+    assert row["cache_read_tokens"] is None
+
+
+def test_every_dimension_adds_up_to_the_same_total(three_agents: Host) -> None:
+    """
+    Grouping slices the measured tokens; it never changes them. A key that is unknown is null.
+    """
+    total = three_agents.totals()
+    for by in ("day", "agent", "model", "session", "branch", "host", "day,agent,model,session,branch,host"):
+        rows = document(three_agents, "usage", "--by", by)["rows"]
+        assert total == (sum(row["calls"] for row in rows), sum(row["total_tokens"] for row in rows)), by
+        assert all(set(by.split(",")) <= set(row) for row in rows)
+    branches = {row["branch"] for row in document(three_agents, "usage", "--by", "branch")["rows"]}
+    assert {"main", None} == branches
+
+
+def test_a_window_and_a_zone_decide_what_a_day_is(three_agents: Host) -> None:
+    """
+    10:00 UTC on the first is the evening of the first on Kiribati, and the morning of the second is not there yet.
+    """
+    there = document(three_agents, "usage", "--by", "day", "--timezone", "Pacific/Kiritimati")
+    window = document(three_agents, "usage", "--since", "2026-11-01T10:01", "--until", "2026-11-02")
+
+    assert ["2026-11-02"] == [row["day"] for row in there["rows"]]
+    assert 1 == window["totals"]["measured"]["calls"]
+    assert [] == document(three_agents, "usage", "--since", "2026-11-02")["rows"]
+
+
+def test_superseded_is_shown_beside_and_never_in_the_total(host: Host) -> None:
+    """
+    `--include superseded` adds rows of that class; measured stays what it was.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 1, stop=None) + claude_line("msg_a", 300))
+    host.ingest()
+
+    read = document(host, "usage", "--include", "superseded")
+
+    assert {"measured": 310, "superseded": None} == {row["measurement"]: row["total_tokens"] for row in read["rows"]}
+    assert 310 == read["totals"]["measured"]["total_tokens"]
+    assert 1 == read["totals"]["superseded"]["calls"]
+    assert {} == document(host, "usage")["totals"]["superseded"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("usage", "--by", "colour"), 2, "can_be=day,agent,model,session,branch,host"),
+        (("usage", "--include", "guesses"), 2, "can_be=superseded"),
+        (("usage", "--since", "soon"), 2, "30d"),
+        (("usage", "--timezone", "Mars/Olympus"), 2, "IANA"),
+        (("sql", "SELECT nothing FROM nowhere"), 2, "query failed"),
+        (("sql", "DELETE FROM calls"), 2, "query failed"),
+        (("sessions", "no-such-session"), 1, "usage --by day,session"),
+        (("frobnicate",), 2, "invalid choice"),
+    ],
+)
+def test_a_wrong_question_gets_a_clear_answer(
+    three_agents: Host, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """
+    One line on stderr that says what would be right, nothing on stdout, and the exit code of its kind.
+    """
+    done = run(three_agents, *arguments)
+
+    assert (code, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_pid(three_agents: Host) -> None:
+    """
+    Two passes at once would write one log: the second exits 3 and names who holds it.
+    """
+    from daemon.bootstrap import open_log
+
+    with open_log(three_agents.settings):
+        done = run(three_agents, "ingest")
+
+    assert 3 == done.returncode
+    assert str(os.getpid()) in done.stderr
+
+
+def test_sessions_show_the_unmetered_too(three_agents: Host) -> None:
+    """
+    A session without usage is there, with null tokens.
+    """
+    three_agents.claude("33333333-3333-4333-8333-333333333333").write_bytes(b'{"type":"ai-title"}\n')
+    three_agents.ingest()
+
+    rows = {row["session_id"]: row for row in document(three_agents, "sessions")["rows"]}
+
+    assert {SESSION, THREAD, "2026-11-01-calm-red-fox", "33333333-3333-4333-8333-333333333333"} == set(rows)
+    unmetered = rows["33333333-3333-4333-8333-333333333333"]
+    assert (False, None, 0) == (unmetered["is_metered"], unmetered["total_tokens"], unmetered["calls"])
+    assert 1 == document(three_agents, "usage")["unmetered_sources"]
+    assert 2 == len(document(three_agents, "sessions", THREAD)["rows"])
+
+
+def test_verify_and_rebuild_print_the_same_hashes(three_agents: Host) -> None:
+    """
+    The tables that were kept up to date are those that the log alone gives.
+    """
+    verified, rebuilt = document(three_agents, "verify"), document(three_agents, "rebuild")
+
+    assert verified["ok"]
+    assert [verified[name] for name in ("tables_hash", "facts_hash")] == [
+        rebuilt[name] for name in ("tables_hash", "facts_hash")
+    ]
+
+
+def test_verify_tells_changed_moved_and_gone_sources_apart(three_agents: Host) -> None:
+    """
+    Every surviving line is read again; what is not where it was read is counted by what became of it.
+    """
+    three_agents.codex().rename(three_agents.codex(archived=True))
+    three_agents.gptme().unlink()
+    three_agents.ingest()
+    log = three_agents.claude()
+    log.write_bytes(log.read_bytes().replace(b'"output_tokens": 7', b'"output_tokens": 9'))
+
+    sources = document(three_agents, "verify", "--sources")["sources"]
+
+    assert {"lines": 7, "same": 1, "moved": 4, "changed": 1, "gone": 1} == sources
+
+
+def test_a_damaged_log_is_integrity_broken(three_agents: Host) -> None:
+    """
+    One flipped bit: `verify` exits 4 and says what to do.
+    """
+    segment = next(three_agents.state.log_directory.iterdir())
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 3] ^= 1
+    segment.write_bytes(content)
+
+    done = run(three_agents, "verify")
+
+    assert 4 == done.returncode
+    assert "restore" in done.stderr
+
+
+def test_a_log_cut_at_a_commit_is_noticed(three_agents: Host) -> None:
+    """
+    A chain proves order, not length: the remembered head says that something was cut off.
+    """
+    segment = next(three_agents.state.log_directory.iterdir())
+    lines = segment.read_bytes().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines[:-1]) if line.startswith(b'{"k":"commit"'))
+    segment.write_bytes(b"".join(lines[: last + 1]))
+
+    assert 4 == run(three_agents, "verify").returncode
+    assert 4 == run(three_agents, "ingest").returncode
+
+
+def test_one_file_adds_an_agent(host: Host, tmp_path: Path) -> None:
+    """
+    An adapter is found by being in its folder; nothing else has to know of it.
+    """
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "toy.py").write_text(TOY_ADAPTER)
+    (host.home / ".toy").mkdir()
+    (host.home / ".toy" / "play.jsonl").write_bytes(b'{"id":"t1","tokens":42}\n')
+    script = (
+        f"import sys, adapters; adapters.__path__.append({str(tmp_path / 'more')!r});"
+        "from daemon.cli import main; sys.exit(main())"
+    )
+    place = ["--home", str(host.home), "--state-dir", str(host.state.root)]
+
+    subprocess.run([sys.executable, "-c", script, "ingest", *place], check=True, capture_output=True)
+
+    assert [("toy", 42)] == [(row["agent"], row["output_tokens"]) for row in host.usage()["rows"]]
+
+
+def test_progress_with_bytes_is_shown_on_a_terminal_only(three_agents: Host) -> None:
+    """
+    A person sees how much is left; a log file gets no control characters.
+    """
+    leader, follower = pty.openpty()
+    fresh = ["--home", str(three_agents.home), "--state-dir", str(three_agents.state.root) + "2"]
+    process = subprocess.Popen([TALLYSTICK, "ingest", *fresh], stdout=subprocess.PIPE, stderr=follower)
+    os.close(follower)
+    seen = b""
+    try:
+        while chunk := os.read(leader, 4096):
+            seen += chunk
+    except OSError:  # the terminal is gone when its last user is
+        pass
+    process.wait()
+
+    assert b"bytes" in seen or b"kB" in seen
+    assert "" == run(three_agents, "ingest").stderr
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv to become somebody"
+)
+def test_a_directory_that_may_not_be_read_is_counted(three_agents: Host) -> None:
+    """
+    "0 files, 0 errors" over a tree full of logs is the lie; the denied place is named, and told once it can be read.
+    """
+    closed = three_agents.claude().parent
+    for path in (three_agents.home.parent, *three_agents.home.parent.parents[:3]):
+        path.chmod(0o755)
+    for path in (three_agents.home, *three_agents.home.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    closed.chmod(0o700)
+    state = three_agents.home.parent / "theirs"
+    state.mkdir()
+    state.chmod(0o777)
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", TALLYSTICK, "ingest", "--json"]
+    place = ["--home", str(three_agents.home), "--state-dir", str(state / "s")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(three_agents.home)}
+
+    denied = subprocess.run([*command, *place], capture_output=True, text=True, env=environment, check=False)
+    if "Permission denied" in denied.stderr and not denied.stdout:
+        pytest.skip("the environment itself cannot be read by another user")
+    closed.chmod(0o755)
+    allowed = subprocess.run([*command, *place], capture_output=True, text=True, env=environment, check=False)
+
+    assert (1, 0) == (denied.returncode, allowed.returncode)
+    assert [(str(closed), "permission")] == [
+        (each["path"], each["code"]) for each in json.loads(denied.stdout)["denied"]
+    ]
+    assert f"cannot read {closed}" in denied.stderr
+    assert 3 == json.loads(allowed.stdout)["files"]
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    What there is can be found without the documentation.
+    """
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+
+    for verb in ("demo", "ingest", "usage", "sessions", "status", "explain", "verify", "rebuild", "sql"):
+        assert f"    {verb} " in text
