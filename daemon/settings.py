@@ -68,6 +68,6 @@ def _is_zone(name: str) -> bool:
 
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         return False
     return True

@@ -38,7 +38,7 @@ def window_of(since: str | None, until: str | None, timezone: str, now: datetime
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise BadZone(timezone=name[:64]) from None
 
 
