@@ -25,6 +25,7 @@ from adapters.contract import (
 )
 from adapters.decode import (
     OutOfRange,
+    bounded,
     branch_name,
     context_id,
     directory,
@@ -231,11 +232,11 @@ def _progress(read: Line, progress: Progress, copy: ProgressMessage, header: Hea
 def _usage(read: Line, header: Header, message: Message, usage: Usage, witness: Witness) -> tuple[Observation, ...]:
     if message.model == SYNTHETIC:
         return NOTHING
-    raw = _raw(usage)
-    if not raw:
-        return UNMETERED
-    key, flags = _identity(read, message, raw)
     try:
+        raw = _raw(usage)
+        if not raw:
+            return UNMETERED
+        key, flags = _identity(read, message, raw)
         call = _stated(read, header, usage, raw, key, message.model, message.stop_reason, flags, witness)
         if not usage.iterations:
             return (call,)
@@ -271,14 +272,15 @@ def _stated(
     flags: tuple[Flag, ...],
     witness: Witness,
 ) -> UsageStated:
-    split = usage.cache_creation or CacheCreation()
-    short, long = tokens(split.ephemeral_5m_input_tokens), tokens(split.ephemeral_1h_input_tokens)
-    parts = [part for part in (short, long) if part is not None]
-    stated = tokens(usage.cache_creation_input_tokens)
-    written = tokens(sum(parts)) if stated is None and parts else stated
-    if parts and sum(parts) != written:
-        short = long = None
-        flags = (*flags, "split_unknown")
+    short, long = raw.get("ephemeral_5m_input_tokens"), raw.get("ephemeral_1h_input_tokens")
+    written = raw.get("cache_creation_input_tokens")
+    if short is not None or long is not None:
+        parts = (short or 0) + (long or 0)
+        if written is None:
+            written = tokens(parts)
+        elif parts != written:
+            short = long = None
+            flags = (*flags, "split_unknown")
     created = utc_time(read.timestamp)
     if created is None:
         flags = (*flags, "time_quality")
@@ -299,12 +301,12 @@ def _stated(
         cwd=directory(read.cwd),
         git_branch=branch_name(read.gitBranch),
         stop_reason=context_id(stop_reason),
-        input_tokens=tokens(usage.input_tokens),
-        cache_read_tokens=tokens(usage.cache_read_input_tokens),
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cache_read_input_tokens,
         cache_write_tokens=written,
         cache_write_5m_tokens=short,
         cache_write_1h_tokens=long,
-        output_tokens=tokens(usage.output_tokens),
+        output_tokens=usage.output_tokens,
         stated_cost_usd_micros=usd_micros(read.costUSD),
         flags=flags,
         raw=raw,
@@ -330,18 +332,18 @@ def _identity(read: Line, message: Message, raw: dict[str, int]) -> tuple[str, t
 
 
 def _raw(usage: Usage | Iteration) -> dict[str, int]:
-    """Return the numbers as stated, under the source's own names."""
-    raw = {}
-    for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"):
-        value = getattr(usage, name)
-        if value is not None:
-            raw[name] = value
-    if usage.cache_creation is not None:
-        for name in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"):
-            value = getattr(usage.cache_creation, name)
-            if value is not None:
-                raw[name] = value
-    return raw
+    """Return the numbers as stated, under the source's own names; raises `OutOfRange` for an impossible one."""
+    raw: dict[str, int | None] = {
+        "input_tokens": usage.input_tokens,
+        "cache_creation_input_tokens": usage.cache_creation_input_tokens,
+        "cache_read_input_tokens": usage.cache_read_input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    split = usage.cache_creation
+    if split is not None:
+        raw["ephemeral_5m_input_tokens"] = split.ephemeral_5m_input_tokens
+        raw["ephemeral_1h_input_tokens"] = split.ephemeral_1h_input_tokens
+    return bounded(raw)
 
 
 def _hidden(read: Line, header: Header) -> HiddenCall:

@@ -26,8 +26,10 @@ from adapters.contract import (
 )
 from adapters.decode import (
     OutOfRange,
+    bounded,
     branch_name,
     context_id,
+    digest,
     directory,
     identity,
     log_stem,
@@ -313,15 +315,18 @@ def _record(read: Line, record: UsageRecord, header: Header, witness: Witness) -
     if usage is None or not (raw := _raw("usage", usage)):
         return UNRECOGNISED
     thread = context_id(record.thread_id) or header.session_id
-    response = identity(record.response_id) or identity(f"{record.turn_id}.{read.ordinal}")
+    raw |= _raw("thread", record.thread_token_usage)
+    response = identity(record.response_id)
     uncached, cache_read, cache_write, flags = _input_parts(usage)
+    if response is None:
+        flags = (*flags, "identity_inferred")
     created = utc_time(read.timestamp)
     return (
         UsageStated(
-            source_id=f"{thread}:{response}",
+            source_id=f"{thread}:{response or _content(record, raw)}",
             basis="call",
             witness=witness,
-            confidence="stated",
+            confidence="stated" if response else "inferred",
             session_id=thread,
             parent_session_id=context_id(record.parent_thread_id),
             request_id=response,
@@ -335,9 +340,14 @@ def _record(read: Line, record: UsageRecord, header: Header, witness: Witness) -
             reasoning_tokens=tokens(usage.reasoning_output_tokens),
             provider_total_tokens=tokens(usage.total_tokens),
             flags=flags if created else (*flags, "time_quality"),
-            raw=raw | _raw("thread", record.thread_token_usage),
+            raw=raw,
         ),
     )
+
+
+def _content(record: UsageRecord, raw: dict[str, int]) -> str:
+    """Name a response without an id: the thread's running sum tells equal ones apart, and their copies agree in it."""
+    return f"content:{digest(repr((record.turn_id, sorted(raw.items()))))}"
 
 
 def _input_parts(usage: TotalUsage) -> tuple[int | None, int | None, int | None, tuple[Flag, ...]]:
@@ -360,8 +370,7 @@ def _raw(prefix: str, usage: TotalUsage | None) -> dict[str, int]:
     """Return the numbers as stated, under the source's own names behind the object that holds them."""
     if usage is None:
         return {}
-    pairs = ((name, tokens(getattr(usage, name))) for name in usage.__struct_fields__)
-    return {f"{prefix}.{name}": value for name, value in pairs if value is not None}
+    return bounded({f"{prefix}.{name}": getattr(usage, name) for name in usage.__struct_fields__})
 
 
 def _turn(read: Line, turn: TurnContext, header: Header) -> TurnStated:

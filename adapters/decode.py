@@ -6,6 +6,7 @@ Nothing here puts a value into an exception: decoders of other people quote what
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -35,6 +36,14 @@ def tokens(value: int | None) -> int | None:
 def ordinal(value: int | None) -> int | None:
     """Return *value* if it can be the number of a line, else ``None``."""
     return value if value is not None and 0 <= value <= _ORDINAL_MAX else None
+
+
+def bounded(stated: Mapping[str, int | None]) -> dict[str, int]:
+    """Return what is stated of *stated*; raises `OutOfRange` when one of it is no possible number of tokens."""
+    raw = {name: value for name, value in stated.items() if value is not None}
+    if raw and not (min(raw.values()) >= 0 and max(raw.values()) <= TOKENS_MAX):
+        raise OutOfRange
+    return raw
 
 
 def digest(text: str) -> str:

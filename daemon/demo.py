@@ -18,7 +18,7 @@ from typing import Any, Final
 from daemon import show
 from daemon.bootstrap import Caught, catch_up, seen_files
 from daemon.explain import NothingToExplain, Question, explain
-from daemon.locate import real_path
+from daemon.identity import real_path
 from daemon.settings import Settings
 from daemon.tail import SourceFile
 from daemon.verbs import DONE, FINDINGS, usage_document

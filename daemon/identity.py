@@ -8,7 +8,7 @@ names a file. Only a hash of what stands before the offset says whether the offs
 import hashlib
 import os
 from typing import Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from state.vocabulary import PATH
 
@@ -73,3 +73,8 @@ def stored_path(path: str) -> str:
     except UnicodeEncodeError:
         return "file://" + quote(os.fsencode(path))
     return path if PATH.fullmatch(path) else "file://" + quote(os.fsencode(path))
+
+
+def real_path(source: str) -> str:
+    """Return the path behind a stored place."""
+    return os.fsdecode(unquote_to_bytes(source[len("file://") :])) if source.startswith("file://") else source

@@ -15,7 +15,7 @@ import msgspec
 
 from adapters.contract import Adapter, Header, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
 from daemon.discover import Denied, Found, RootSeen, Seen, deny_code
-from daemon.identity import continuity, epoch_of, generation, line_hash, stored_name, stored_path
+from daemon.identity import continuity, epoch_of, generation, line_hash, real_path, stored_name, stored_path
 from daemon.provenance import SourceChanged, Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, DamagedArchive, NotRegular, SourceFile
 from state.cursors import Cursor
@@ -252,21 +252,27 @@ class Ingest:
 
     def _note_vanished(self, adapters: dict[str, Adapter]) -> None:
         """State which known files are gone, and which denied places are not denied any more. History stays."""
-        for key, cursor in list(self._log.cursors.items()):
-            now = self._batch.cursor(key)
-            if (
-                key in self._seen
-                or now is None
-                or now.state not in ("present", "unreadable")
-                or cursor.agent not in adapters
-            ):
+        for key in sorted(self._log.cursors.keys() - self._seen):
+            cursor = self._batch.cursor(key)
+            if cursor is None or cursor.agent not in adapters or cursor.state not in ("present", "unreadable"):
                 continue
-            path = cursor.source_path
-            if cursor.state == "unreadable" and not cursor.generation and os.path.lexists(path):
-                self._note(adapters[cursor.agent], path, cursor, SourceChanged(change="readable"), "gone")
-                continue
-            if cursor.generation and not os.path.lexists(path) and os.access(os.path.split(path)[0] or "/", os.X_OK):
-                self._note(adapters[cursor.agent], path, now, SourceChanged(change="gone"), "gone")
+            path = real_path(cursor.source_path)
+            change = self._vanished(path, cursor)
+            if change is not None:
+                self._note(adapters[cursor.agent], path, cursor, SourceChanged(change=change), "gone")
+
+    def _vanished(self, path: str, cursor: Cursor) -> SourceChange | None:
+        """Return what became of a place the sweep did not see; ``None`` while that cannot be told."""
+        if not any(path.startswith(root + os.sep) for root in self._pass.roots_seen):
+            return None  # of another home, or below a root that is not there: an unmounted disk deletes nothing
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return "gone"
+        except OSError:
+            return None
+        is_denied_place = cursor.state == "unreadable" and not cursor.generation
+        return "readable" if is_denied_place else None
 
 
 class _Reading:

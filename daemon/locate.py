@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import unquote_to_bytes
 
-from daemon.identity import line_hash
+from daemon.identity import line_hash, real_path
 from daemon.provenance import salted_hash
 from daemon.tail import SourceFile
 from projections.read import Tables
@@ -81,11 +80,6 @@ class Locator:
 
     def _hash(self, place: Place, content: bytes) -> str:
         return salted_hash(self._salt, content) if place.is_salted else line_hash(content)
-
-
-def real_path(source: str) -> str:
-    """Return the path behind a stored place."""
-    return os.fsdecode(unquote_to_bytes(source[len("file://") :])) if source.startswith("file://") else source
 
 
 def _names_of_the_same(tables: Tables) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-import socket
+import stat
 
 import pytest
 
@@ -105,9 +105,9 @@ def test_what_is_no_file_is_not_opened(host: Host) -> None:
     good.with_name("dir.jsonl").mkdir()
     good.with_name("link.jsonl").symlink_to("/etc/passwd")
     (good.parent / "loop").symlink_to(good.parent)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(good.with_name("s.jsonl")))
-        told = host.ingest()
+    os.mknod(good.with_name("socket.jsonl"), stat.S_IFSOCK | 0o600)
+
+    told = host.ingest()
 
     assert (1, 15) == host.totals()
     assert {"not_regular", "symlink"} == {each.code for each in told.read.denied}

@@ -291,6 +291,21 @@ def test_a_deleted_file_keeps_its_evidence(host: Host) -> None:
     assert 1 == host.rows("SELECT gone_files FROM freshness WHERE agent = 'claude_code'")[0]["gone_files"]
 
 
+def test_a_deleted_project_directory_is_told_for_each_of_its_files(host: Host) -> None:
+    """
+    The folder went with the files; the root is still there, so this is a deletion and no unmounted disk.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    shutil.rmtree(host.claude().parent)
+    (host.home / ".claude/projects").mkdir(exist_ok=True)
+
+    host.ingest()
+
+    assert "gone" in host.changes()
+    assert (1, 15) == host.totals()
+
+
 def test_a_file_that_comes_back_counts_once(host: Host) -> None:
     """
     Restored from a backup: known calls stay one, new ones are added.
@@ -355,6 +370,7 @@ def test_a_vanished_home_keeps_everything(host: Host) -> None:
 
     assert (1, 15) == host.totals()
     assert "missing" in [row["change"] for row in host.rows("SELECT change FROM events WHERE kind = 'source'")]
+    assert "gone" not in host.changes()
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root reads everything")
