@@ -70,8 +70,8 @@ def context_id(text: str | None) -> str | None:
 
 @lru_cache(maxsize=1024)
 def model_name(text: str | None) -> str | None:
-    """Return a model's name when it looks like one, else its hash."""
-    return _patterned(MODEL, text)
+    """Return a model's name when it looks like one, else its hash; an address may hold a password."""
+    return f"hash:{digest(text)}" if text and "://" in text else _patterned(MODEL, text)
 
 
 @lru_cache(maxsize=1024)

@@ -28,6 +28,7 @@ Reason = Literal[
     "inherited",  #: a copy of another thread's history
     "in_ledger",  #: the agent's own ledger has the same response
     "copy",  #: another file of the thread has the same call
+    "rewritten",  #: the file was rewritten, and the later content tells as much
     "same_line",  #: the same line, read twice
     "reparsed",  #: the same line, read by an older parser
 ]
@@ -123,15 +124,38 @@ class Statement:
 
 @dataclass(frozen=True)
 class Stream:
-    """The statements of one file in file order; one generation of one file, under whatever names it had."""
+    """
+    The statements of one file in file order; one generation of one file, under whatever names it had.
+
+    ``places``: every path under which it was read.
+    """
 
     name: str
     statements: Sequence[Statement]
+    places: frozenset[str] = frozenset()
 
     @cached_property
     def totals(self) -> "list[Total]":
         """The running totals, in file order."""
         return [Total.of(each) for each in self.statements if each.kind == "total"]
+
+    def is_rewritten_as(self, other: "Stream") -> bool:
+        """
+        Whether *other* is a later content of the same file that takes this one's place.
+
+        It begins with a session's header, hence is whole, and tells at least as much. A file that shrank does not: what
+        it no longer tells was spent all the same.
+        """
+        if not (self.places & other.places) or not self.statements or not other.statements:
+            return False
+        is_later = min(each.seq for each in other.statements) > min(each.seq for each in self.statements)
+        is_whole = other.statements[0].kind == "session"
+        return is_later and is_whole and len(other.totals) >= len(self.totals) > 0
+
+    @property
+    def without_totals(self) -> "Stream":
+        """The same file with its ledger alone; records have ids of their own."""
+        return Stream(self.name, [each for each in self.statements if each.kind != "total"], self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +244,26 @@ class Thread:
 
 def fold(thread: Thread) -> Folded:
     """Count *thread*: fold each of its files, then take every call once, from the file that tells most."""
-    only_last = not any(total.vector for stream in thread.streams for total in stream.totals)
-    files = [_StreamFold(thread, stream, only_last=only_last).run() for stream in thread.streams]
+    losers: list[Loser] = []
+    streams = list(_current(thread.streams, losers))
+    only_last = not any(total.vector for stream in streams for total in stream.totals)
+    files = [_StreamFold(thread, stream, only_last=only_last).run() for stream in streams]
     files.sort(key=_tells_most)
     calls: dict[str, Call] = {}
-    losers: list[Loser] = []
     for position, folded in enumerate(files):
         _merge(calls, losers, folded, is_copy=position > 0)
     _add_forwarded(calls, losers, thread)
     return Folded(list(calls.values()), losers, [each for folded in files for each in folded.reconciliations])
+
+
+def _current(streams: Sequence[Stream], losers: list[Loser]) -> Iterator[Stream]:
+    """Yield the streams that count: the totals of a content that was rewritten do not."""
+    for stream in streams:
+        if any(stream.is_rewritten_as(other) for other in streams):
+            losers.extend(Loser(total.statement.seq, None, "rewritten") for total in stream.totals)
+            yield stream.without_totals
+        else:
+            yield stream
 
 
 def _tells_most(folded: Folded) -> tuple[int, list[str]]:
@@ -296,6 +331,7 @@ class _StreamFold:
         self._baseline_tokens = 0
         self._records: dict[str, Call] = {}
         self._in_ledger: int | None = None
+        self._latest: Call | None = None
         self._calls: dict[str, Call] = {}
         self._losers: list[Loser] = []
         self._last_index = 0
@@ -325,7 +361,7 @@ class _StreamFold:
 
     def _take_session(self, statement: Statement) -> None:
         if statement.stated_id in (None, self._thread.id):
-            self._in_ledger = None  # resumed, perhaps by an older agent that keeps no ledger
+            self._in_ledger = self._latest = None  # resumed, perhaps by an older agent that keeps no ledger
         elif self._context is not None:
             return
         self._context = statement
@@ -353,27 +389,29 @@ class _StreamFold:
         """
         Take the record where a total written just before it tells the same response.
 
-        A record's total stands right beside it, before or behind. Where the next one rises by the record's tokens it
-        is that one, and the call before was another of the same size.
+        A record's total stands right beside it, before or behind. Where the next one rises by the record's tokens and
+        is not farther from it in time, it is that one, and the call before was another of the same size.
         """
-        last = next(reversed(self._calls.values()), None)
+        last = self._latest
         if last is None or last.vector != record.vector or last.value_seq != self._previous_seq:
             return
         following = self._next_total(place)
-        is_behind = following is not None and following == self._previous.plus(record.vector)
-        if is_behind or (following is None and not _is_beside(last.time_micros, record.time_micros)):
-            return
-        del self._calls[last.key]
-        self._baseline_tokens += last.vector.tokens
-        self._losers.append(Loser(last.value_seq, record.value_seq, "in_ledger"))
+        is_twin = True
+        if following is not None and following.vector == self._previous.plus(record.vector):
+            is_before = _is_beside(last.time_micros, record.time_micros)
+            is_twin = is_before and not _is_beside(record.time_micros, following.statement.time_micros)
+        if is_twin:
+            del self._calls[last.key]
+            self._baseline_tokens += last.vector.tokens
+            self._losers.append(Loser(last.value_seq, record.value_seq, "in_ledger"))
 
-    def _next_total(self, place: int) -> Vector | None:
+    def _next_total(self, place: int) -> Total | None:
         """Return the total stated behind *place* and before the next own record; null when there is none."""
         for statement in self._stream.statements[place + 1 :]:
             if statement.kind == "record" and statement.thread_id == self._thread.id:
                 return None
-            if statement.kind == "total" and (vector := Total.of(statement).vector) is not None:
-                return vector
+            if statement.kind == "total" and (total := Total.of(statement)).vector is not None:
+                return total
         return None
 
     def _inherit(self, total: Total, source_seq: int | None) -> None:
@@ -466,7 +504,7 @@ class _StreamFold:
         key = f"{self._thread.id}:{self._segment}:{_content(vector)}"
         if vector.total != vector.tokens:
             flags.add("clamped")
-        self._calls[key] = self._call(key, rule, total, worth, baseline_seq, flags)
+        self._latest = self._calls[key] = self._call(key, rule, total, worth, baseline_seq, flags)
         self._previous, self._previous_seq, self._first_of_segment = vector, total.statement.seq, False
 
     def _call(

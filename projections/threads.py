@@ -41,6 +41,7 @@ class Row(NamedTuple):
     parser_version: int
     is_retired: bool
     source_class: str
+    source: str
 
 
 @dataclass(slots=True)
@@ -115,7 +116,8 @@ def _streams(generations: Mapping[str, list[Row]]) -> tuple[list[Stream], list[L
             if worse.kind == "usage":
                 reason: Reason = "same_line" if worse.parser_version == better.parser_version else "reparsed"
                 repeats.append(Loser(worse.seq, better.seq, reason))
-        streams.append(Stream(name, [_statement(kept[offset]) for offset in sorted(kept)]))
+        places = frozenset(row.source for row in kept.values())
+        streams.append(Stream(name, [_statement(kept[offset]) for offset in sorted(kept)], places))
     return streams, repeats
 
 

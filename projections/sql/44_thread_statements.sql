@@ -45,7 +45,8 @@ SELECT
     e.line_hash,
     e.parser_version,
     coalesce(m.parser_version > e.parser_version AND e.offset_bytes < m.offset_bytes, false) AS is_retired,
-    e.source_class
+    e.source_class,
+    e.source
 FROM events AS e
 SEMI JOIN wanted AS w ON e.agent = w.agent AND (e.source_session_id = w.thread_id OR e.session_id = w.thread_id)
 LEFT JOIN high_water_marks AS m ON e.source_generation = m.source_generation AND m.state <> 'moved'

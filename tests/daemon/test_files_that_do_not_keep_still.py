@@ -191,19 +191,46 @@ def test_a_shrunk_file_keeps_its_history(host: Host, write: object) -> None:
     assert "truncated" in host.changes()
 
 
-def test_a_truncated_rollout_that_goes_on_differently_is_flagged(host: Host) -> None:
+def test_a_rollout_whose_numbers_were_rewritten_counts_once(host: Host) -> None:
     """
-    Both continuations were spent, and that two files of one thread disagree is visible.
+    A tool rewrote the totals: what the file says now counts, what it said is superseded and can be seen.
+    """
+    host.codex().write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    host.codex().write_bytes(codex_lines([90, 180, 190]))
+
+    host.ingest()
+
+    assert (3, 190) == host.totals()
+    assert [2] == [row["n"] for row in host.rows("SELECT count(*) AS n FROM superseded WHERE reason = 'rewritten'")]
+
+
+def test_a_shrunk_rollout_that_goes_on_differently_is_flagged(host: Host) -> None:
+    """
+    What was cut off had been spent, and so is what came after; that two contents of one file disagree is visible.
+    """
+    host.codex().write_bytes(codex_lines([100, 250, 300, 400]))
+    host.ingest()
+    host.codex().write_bytes(codex_lines([100, 180, 190]))
+
+    host.ingest()
+
+    assert (6, 400 + 80 + 10) == host.totals()
+    assert 2 == host.usage()["rows"][0]["quality"]["conflict"]
+
+
+def test_a_copied_and_emptied_rollout_goes_on(host: Host) -> None:
+    """
+    Copy and truncate: the running total goes on in a file without its beginning.
     """
     log = host.codex()
     log.write_bytes(codex_lines([100, 250]))
     host.ingest()
-    log.write_bytes(codex_lines([100, 180, 190]))
+    log.write_bytes(codex_lines([100, 250, 400]).splitlines(keepends=True)[-1])
 
     host.ingest()
 
-    assert (4, 100 + 150 + 80 + 10) == host.totals()
-    assert 1 == host.usage()["rows"][0]["quality"]["conflict"]
+    assert (3, 400) == host.totals()
 
 
 @pytest.mark.parametrize("how", ["in_place", "atomic"])

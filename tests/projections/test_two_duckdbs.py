@@ -46,7 +46,7 @@ def test_two_versions_of_duckdb_make_the_same_tables(tmp_path: Path) -> None:
     paths = StatePaths(tmp_path / "state")
     settings = Settings(TOP / "daemon" / "demo_logs" / "home", paths, zone="UTC", host="test")
     catch_up(settings, seen_files(settings))
-    answers = []
+    answers: list[list[str]] = []
     for interpreter in (Path(sys.executable), other):
         copy = StatePaths(tmp_path / f"copy{len(answers)}")
         copy.create()
