@@ -42,6 +42,7 @@ REASONS: Final[Mapping[str, str]] = {
     "reparsed": "the same line, read by an older parser",
     "no_increase": "a total that adds nothing",
     "stale_total": "an old total, written late",
+    "rewritten": "the file was rewritten and tells it anew",
     "inherited": "a copy of another thread's history",
     "in_ledger": "the agent's own ledger has the same response",
 }

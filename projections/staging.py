@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from state.read import Slice
-from state.upcast import upcast_line
+from state.upcast import UPCASTS, upcast_line
 
 _COMMIT_LINE: Final = b'{"k":"commit"'
+_BLOCK_BYTES: Final = 4 * 1024 * 1024
 
 _CURSOR: Final = (
     "STRUCT(agent VARCHAR, source_path VARCHAR, name VARCHAR, role VARCHAR, session_id VARCHAR, state VARCHAR, "
@@ -183,15 +184,26 @@ def _split(part: Slice, events: IO[bytes], commits: IO[bytes]) -> None:
     with part.path.open("rb") as source:
         commits.write(source.readline())
         source.seek(max(part.start_offset_bytes, source.tell()))
-        left = part.end_offset_bytes - source.tell()
-        for line in source:
-            if line.startswith(_COMMIT_LINE):
-                commits.write(line)
-            else:
-                events.write(upcast_line(line))
-            left -= len(line)
-            if left <= 0:
-                return
+        while (left := part.end_offset_bytes - source.tell()) > 0:
+            block = source.read(min(left, _BLOCK_BYTES))
+            if len(block) < left:
+                block += source.readline()
+            _split_block(block, events, commits)
+
+
+def _split_block(block: bytes, events: IO[bytes], commits: IO[bytes]) -> None:
+    """Write whole lines to where they belong; quotes in a line are escaped, so a commit is found by its beginning."""
+    start = 0
+    while (commit := block.find(_COMMIT_LINE, start)) >= 0:
+        end = block.index(b"\n", commit) + 1
+        _write_events(block[start:commit], events)
+        commits.write(block[commit:end])
+        start = end
+    _write_events(block[start:], events)
+
+
+def _write_events(lines: bytes, events: IO[bytes]) -> None:
+    events.write(b"".join(map(upcast_line, lines.splitlines(keepends=True))) if UPCASTS else lines)
 
 
 def read_json(path: Path, columns: dict[str, str]) -> str:

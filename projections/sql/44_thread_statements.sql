@@ -4,6 +4,8 @@
 -- unit: times in microseconds since 1970, UTC
 -- source: touched_threads, lineage, events, high_water_marks
 -- refresh: step
+--
+-- A turn that says what the one before it said is left out.
 WITH wanted AS (
     SELECT
         agent,
@@ -51,4 +53,9 @@ FROM events AS e
 SEMI JOIN wanted AS w ON e.agent = w.agent AND (e.source_session_id = w.thread_id OR e.session_id = w.thread_id)
 LEFT JOIN high_water_marks AS m ON e.source_generation = m.source_generation AND m.state <> 'moved'
 WHERE e.kind IN ('usage', 'session', 'turn')
+QUALIFY
+    e.kind <> 'turn'
+    OR (e.model, e.cwd) IS DISTINCT FROM lag((e.model, e.cwd)) OVER (
+        PARTITION BY e.agent, e.source_generation, e.kind ORDER BY e.offset_bytes, e.seq
+    )
 ORDER BY e.agent, e.source_session_id, e.source_generation, e.offset_bytes, e.seq
