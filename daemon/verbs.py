@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from daemon import show
 from daemon.settings import Settings
-from projections.read import DIMENSIONS, TOKENS, Tables, Window, plain
+from projections.read import DIMENSIONS, TOKENS, Head, Tables, Window, plain
 from state.errors import TallystickError
 from state.vocabulary import FLAGS
 
@@ -95,7 +95,7 @@ def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
     window = window_of(question.since, question.until, question.timezone)
     with Tables(settings.state.published) as tables:
         document = usage_document(tables, question.by, window, question.include)
-        _warn_of_lag(tables, settings)
+        _warn_of_lag(tables.head(), settings)
     if as_json:
         show.document(document)
         return DONE
@@ -192,10 +192,16 @@ def status(settings: Settings, *, as_json: bool) -> int:
         rows = tables.freshness()
         head = tables.head()
         sources = tables.sources()
-        lag = _lag(tables, settings)
+        lag = _lag(head, settings)
+    log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
-        "log": {"log_id": head.log_id, "seq": head.seq, "at": plain(head.committed_at), "hash": head.chain},
+        "log": {
+            "log_id": log_id,
+            "seq": head.seq,
+            "at": plain(head.committed_at),
+            "hash": chain,
+        },
         "projection_lag_events": lag,
         **sources,
         "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
@@ -205,7 +211,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
     else:
         show.table(_STATUS_COLUMNS, document["rows"])
         show.out(
-            f"log head #{head.seq} {(head.chain or '')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
+            f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
         )
     if not sources["sources"]:
         show.warn("unknown: no source was ever read")
@@ -334,22 +340,21 @@ def _check(option: str, words: Iterable[str], possible: Iterable[str]) -> None:
         raise BadOption(option=option, can_be=",".join(possible))
 
 
-def _lag(tables: Tables, settings: Settings) -> int:
+def _lag(head: Head, settings: Settings) -> int:
     """Return how many events of the log the published tables do not hold yet."""
     from state.read import slices
 
-    head = tables.head()
-    newest = max(
-        (each.last_seq for each in slices(settings.state.log_directory, _seq(head.seq))), default=_seq(head.seq)
-    )
-    return newest - _seq(head.seq)
+    known = head.mark.seq if head.mark is not None else -1
+    unread = slices(settings.state.log_directory, known, head.mark)
+    return max((each.last_seq for each in unread), default=known) - known
 
 
-def _seq(seq: int | None) -> int:
-    return -1 if seq is None else seq
-
-
-def _warn_of_lag(tables: Tables, settings: Settings) -> None:
-    lag = _lag(tables, settings)
+def _warn_of_lag(head: Head, settings: Settings) -> None:
+    """Say what these tables do not hold; a log that cannot be read takes no published number away."""
+    try:
+        lag = _lag(head, settings)
+    except TallystickError as error:
+        show.warn(str(error))
+        return
     if lag:
         show.warn(f"{lag} committed events are not in these tables yet; run `tallystick ingest`")

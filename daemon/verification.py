@@ -49,6 +49,7 @@ def _sources(tables: Tables) -> dict[str, int]:
     )
     places = [Place(**row) for row in rows]
     counts = {"lines": len(places), "same": 0, "moved": 0, "changed": 0, "gone": 0}
-    for each in Locator(tables, tables.head().log_id or "").locate(places):
+    mark = tables.head().mark
+    for each in Locator(tables, mark.log_id if mark else "").locate(places):
         counts[each.outcome] += 1
     return counts

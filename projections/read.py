@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 import duckdb
 
 from state.errors import TallystickError
+from state.head import Mark
 from state.vocabulary import FLAGS
 
 #: What `usage --by` can group by, and the column behind each.
@@ -56,12 +57,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Up to where the tables hold the log; null before the first event."""
+    """Up to where the tables hold the log; null before the first commit."""
 
-    log_id: str | None
-    seq: int | None
+    mark: Mark | None
     committed_at: datetime | None
-    chain: str | None
+
+    @property
+    def seq(self) -> int | None:
+        """Sequence number of the last event; null before the first."""
+        return self.mark.seq if self.mark is not None and self.mark.seq >= 0 else None
 
 
 class Tables:
@@ -86,8 +90,9 @@ class Tables:
 
     def head(self) -> Head:
         """Return up to where the tables hold the log."""
-        row = self.rows("SELECT log_id, seq, chain, (SELECT max(committed_at) FROM commits) AS at FROM projection")[0]
-        return Head(row["log_id"], row["seq"], row["at"], row["chain"])
+        row = self.rows("SELECT *, (SELECT max(committed_at) FROM commits) AS committed_at FROM projection")[0]
+        fields = [row[name] for name in ("log_id", "seq", "chain", "segment", "end_offset_bytes")]
+        return Head(None if row["log_id"] is None else Mark(*fields), row["committed_at"])
 
     def measured(self, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
         """Return measured usage grouped by the dimensions *by*; a sum is null where no source stated the part."""
