@@ -6,18 +6,16 @@ layout, or ahead of its log. A refresh is one transaction and ends with the mark
 """
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Self
 
 import duckdb
 import msgspec
 
-from projections.catalog import Relation, relations
+from projections.catalog import Relation, layout, relations
 from projections.staging import FOLDED, NewLines, read_json
 from projections.threads import Row, fold_threads
 from state.errors import TallystickError
@@ -50,14 +48,6 @@ class ProjectionUnusable(TallystickError):
     """
 
     exit_code = 3
-
-
-def layout() -> str:
-    """Return the hash that names this layout: every statement and every rule that decides a row."""
-    parts = [relation.name + relation.sql for relation in relations()]
-    folder = files("projections")
-    parts += [(folder / name).read_text("utf-8") for name in ("counters.py", "threads.py", "staging.py", "build.py")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 class Projection:

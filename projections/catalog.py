@@ -4,6 +4,7 @@ Which tables there are: reads `sql/` in name order and parses each header.
 A header says what a row is, its key, its unit and its source; `docs/projections.md` and the tests are held against it.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -48,6 +49,15 @@ def relations() -> tuple[Relation, ...]:
     folder = files("projections") / "sql"
     names = sorted(entry.name for entry in folder.iterdir() if _FILE.fullmatch(entry.name))
     return tuple(_parse(name, (folder / name).read_text("ascii")) for name in names)
+
+
+@cache
+def layout() -> str:
+    """Return the hash that names this layout: every statement and every rule that decides a row."""
+    parts = [relation.name + relation.sql for relation in relations()]
+    folder = files("projections")
+    parts += [(folder / name).read_text("utf-8") for name in ("counters.py", "threads.py", "staging.py", "build.py")]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _parse(file_name: str, text: str) -> Relation:

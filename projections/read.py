@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 import duckdb
 
+from projections.catalog import layout
 from state.errors import TallystickError
 from state.head import Mark
 from state.vocabulary import FLAGS
@@ -46,6 +47,15 @@ class NothingPublished(TallystickError):
     exit_code = 3
 
 
+class TablesUnusable(TallystickError):
+    """
+    The published tables are damaged, or were made by another version of tallystick. Run `tallystick rebuild`; the log is
+    the truth.
+    """
+
+    exit_code = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Which calls are asked about; times are naive UTC, null for no bound; ``timezone`` decides what a day is."""
@@ -74,7 +84,14 @@ class Tables:
     def __init__(self, path: Path) -> None:
         if not path.exists():
             raise NothingPublished(path=path)
-        self.connection = duckdb.connect(str(path), read_only=True)
+        try:
+            self.connection = duckdb.connect(str(path), read_only=True)
+            stored = self.connection.execute("SELECT layout FROM projection").fetchone()
+        except duckdb.Error:
+            raise TablesUnusable(path=path) from None
+        if stored != (layout(),):
+            self.connection.close()
+            raise TablesUnusable(path=path)
 
     def __enter__(self) -> Self:
         return self

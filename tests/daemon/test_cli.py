@@ -191,6 +191,27 @@ def test_a_second_writer_is_refused_with_the_first_ones_pid(three_agents: Host) 
     assert str(os.getpid()) in done.stderr
 
 
+@pytest.mark.parametrize("damage", ["zeros", "of another version"])
+def test_tables_that_cannot_be_read_say_how_to_make_them_anew(three_agents: Host, damage: str) -> None:
+    """
+    Damaged or of another version: exit 3 and the command that mends it, which then does.
+    """
+    import duckdb
+
+    if damage == "zeros":
+        three_agents.state.published.write_bytes(b"\0" * 8192)
+    else:
+        with duckdb.connect(str(three_agents.state.published)) as connection:
+            connection.execute("UPDATE projection SET layout = 'older'")
+
+    broken = run(three_agents, "usage")
+
+    assert 3 == broken.returncode
+    assert "tallystick rebuild" in broken.stderr
+    assert 0 == run(three_agents, "rebuild").returncode
+    assert 0 == run(three_agents, "usage").returncode
+
+
 def test_sessions_show_the_unmetered_too(three_agents: Host) -> None:
     """
     A session without usage is there, with null tokens.
