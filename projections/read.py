@@ -49,8 +49,7 @@ class NothingPublished(TallystickError):
 
 class TablesUnusable(TallystickError):
     """
-    The published tables are damaged, or were made by another version of tallystick. Run `tallystick rebuild`; the log is
-    the truth.
+    The published tables are damaged, or another version of tallystick made them. Run `tallystick rebuild`.
     """
 
     exit_code = 3
