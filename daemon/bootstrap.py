@@ -65,6 +65,8 @@ def refresh_and_publish(settings: Settings, *, anew: bool = False) -> int:
     if anew:
         settings.state.projection.unlink(missing_ok=True)
     with Projection.open(settings.state) as projection:
+        before = projection.mark()
         added = projection.refresh(settings.state.log_directory)
-        publish(projection, settings.state)
+        if anew or projection.mark() != before or not settings.state.published.exists():
+            publish(projection, settings.state)
         return added
