@@ -6,6 +6,7 @@ impossible type becomes null, a *counted* field of an impossible type rejects th
 """
 
 import re
+import sys
 import types
 import typing
 from collections.abc import Collection
@@ -14,6 +15,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from adapters.contract import LineRejected
+
+#: How deep a line may be nested; a decoder's frame is small, and the stack has room for many more.
+DEPTH_MAX = 10_000
 
 T = TypeVar("T", bound=msgspec.Struct)
 S = TypeVar("S", bound=msgspec.Struct)
@@ -50,7 +54,22 @@ class Decoder(Generic[T]):
         except (msgspec.DecodeError, UnicodeDecodeError):
             return self._mended(bytes(line))
         except RecursionError:
+            return self._deeper(line)
+
+    def _deeper(self, line: "bytes | msgspec.Raw") -> T | LineRejected:
+        """
+        Decode a line that is nested deeper than Python's own code may be, down to `DEPTH_MAX`.
+
+        A field that nobody reads must not cost a call because it is deep; the decoder only passes over it.
+        """
+        before = sys.getrecursionlimit()
+        if before >= DEPTH_MAX:
             return LineRejected(code="too_deep")
+        sys.setrecursionlimit(DEPTH_MAX)
+        try:
+            return self.decode(line)
+        finally:
+            sys.setrecursionlimit(before)
 
     def _mended(self, line: bytes) -> T | LineRejected:
         """

@@ -1,16 +1,20 @@
 """Plugs sources, adapters, log, tables and clock together; the only place that knows all of them."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
 
 from adapters.registry import installed
 from daemon.discover import Found, Seen, sweep
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
 from daemon.settings import Settings
-from projections.build import Projection
+from projections.build import Projection, ProjectionUnusable
 from state.cursors import Cursor
 from state.log import Log
 
@@ -34,7 +38,17 @@ def open_log(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Ite
     """Open the one log of a state directory, made when it is new; held until the block ends."""
     settings.state.create()
     with Log.open(settings.state, Cursor, host=settings.host, clock=clock) as log:
+        _empty(settings.state.temporary)
         yield log
+
+
+def _empty(temporary: Path) -> None:
+    """Remove what a killed process left: only the holder of the log's lock writes there."""
+    for entry in temporary.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def seen_files(settings: Settings) -> list[Seen]:
@@ -56,17 +70,26 @@ def catch_up(
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
         read = Ingest(log, clock, progress).run(seen)
-        added = refresh_and_publish(settings)
+        # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
+        added = refresh_and_publish(settings, anew=log.recovery is not None and bool(log.recovery.read_again))
         return Caught(read, added, log.head.seq)
 
 
 def refresh_and_publish(settings: Settings, *, anew: bool = False) -> int:
-    """Bring the tables up to the log's head and publish them; the caller holds the log's lock."""
+    """
+    Bring the tables up to the log's head and publish them; the caller holds the log's lock.
+
+    Raises:
+        ProjectionUnusable: The database failed, for want of room for example; the log is not touched.
+    """
     if anew:
-        settings.state.projection.unlink(missing_ok=True)
-    with Projection.open(settings.state) as projection:
-        before = projection.mark()
-        added = projection.refresh(settings.state.log_directory)
-        if anew or projection.mark() != before or not settings.state.published.exists():
-            publish(projection, settings.state)
-        return added
+        Projection.discard(settings.state)
+    try:
+        with Projection.open(settings.state) as projection:
+            before = projection.mark()
+            added = projection.refresh(settings.state.log_directory)
+            if anew or projection.mark() != before or not settings.state.published.exists():
+                publish(projection, settings.state)
+            return added
+    except duckdb.Error as error:
+        raise ProjectionUnusable(kind=type(error).__name__) from None

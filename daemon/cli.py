@@ -5,6 +5,7 @@ Heavy imports stand inside the verbs: a fast command must not pay for a slow one
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,24 +21,42 @@ DONE, FINDINGS, USAGE, UNAVAILABLE, BROKEN = 0, 1, 2, 3, 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code."""
+    """Run one verb and return its exit code; whatever fails is said in one line with the next step."""
+    os.umask(0o077)  # what we write is about somebody's work: nobody else's to read
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         settings = load(options.home, options.state_dir)
         verb: Verb = options.verb
         code = verb(options, settings)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except TallystickError as error:
-        sys.stderr.write(f"tallystick: {error}" + "\n")
-        return error.exit_code
+        return _said(str(error), error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough, as with `head`
+        _forget_output()  # the reader has enough, as with `head`
         return DONE
     except KeyboardInterrupt:
-        sys.stderr.write("tallystick: interrupted; what was committed is kept, the next run goes on from there" + "\n")
-        return 130
+        return _said("interrupted; what was committed is kept, the next run goes on from there", 130)
+    except UnicodeError:
+        return _said("a path given is no UTF-8 text; give the state directory another name", USAGE)
+    except OSError as error:
+        _forget_output()
+        where = f" {error.filename}" if isinstance(error.filename, str) else ""
+        return _said(f"cannot read or write{where}: {errno.errorcode.get(error.errno or 0, 'unknown')}", UNAVAILABLE)
     return code
+
+
+def _said(text: str, code: int) -> int:
+    clean = "".join(char if char.isprintable() else "?" for char in text)
+    sys.stderr.write(f"tallystick: {clean}\n")
+    return code
+
+
+def _forget_output() -> None:
+    """Let what is left in the buffer go nowhere: nobody can take it."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -75,10 +75,12 @@ def _sweep_root(adapter: Adapter, root: Root, zone: str, walked: set[tuple[int, 
     yield RootSeen(path, adapter, exists=True)
     if (status.st_dev, status.st_ino) not in walked:  # two roots may be one directory: `~/.config/claude -> ~/.claude`
         walked.add((status.st_dev, status.st_ino))
-        yield from _walk(adapter, root, zone, path, ())
+        yield from _walk(adapter, root, zone, path, (), walked)
 
 
-def _walk(adapter: Adapter, root: Root, zone: str, directory: str, parts: tuple[str, ...]) -> Iterator[Seen]:
+def _walk(
+    adapter: Adapter, root: Root, zone: str, directory: str, parts: tuple[str, ...], walked: set[tuple[int, int]]
+) -> Iterator[Seen]:
     if len(parts) > DEPTH_MAX:
         yield Denied(directory, adapter, "too_deep")
         return
@@ -90,13 +92,18 @@ def _walk(adapter: Adapter, root: Root, zone: str, directory: str, parts: tuple[
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(adapter, root, zone, entry.path, (*parts, entry.name))
+            yield from _walk(adapter, root, zone, entry.path, (*parts, entry.name), walked)
         else:
-            yield from _claimed(adapter, root, zone, entry, parts)
+            yield from _claimed(adapter, root, zone, entry, parts, walked)
 
 
 def _claimed(
-    adapter: Adapter, root: Root, zone: str, entry: "os.DirEntry[str]", parts: tuple[str, ...]
+    adapter: Adapter,
+    root: Root,
+    zone: str,
+    entry: "os.DirEntry[str]",
+    parts: tuple[str, ...],
+    walked: set[tuple[int, int]],
 ) -> Iterator[Seen]:
     header = adapter.claim(root, PurePosixPath(*parts, entry.name))
     if header is None:
@@ -110,7 +117,8 @@ def _claimed(
         yield Denied(entry.path, adapter, "symlink")
     elif not stat.S_ISREG(status.st_mode):
         yield Denied(entry.path, adapter, "not_regular")
-    else:
+    elif status.st_nlink == 1 or (status.st_dev, status.st_ino) not in walked:
+        walked.add((status.st_dev, status.st_ino))  # a hard link is one file under two names: read once
         yield Found(entry.path, adapter, replace(header, zone=zone), status)
 
 
@@ -119,8 +127,10 @@ def deny_code(error: OSError) -> DenyCode:
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return "permission"
-        case errno.ENOENT | errno.ENOTDIR | errno.ESTALE:
+        case errno.ENOENT | errno.ESTALE:
             return "vanished"
+        case errno.ENOTDIR:
+            return "not_regular"
         case errno.ELOOP:
             return "symlink"
         case _:

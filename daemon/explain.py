@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 from daemon.locate import Located, Locator, Place
@@ -85,10 +86,18 @@ _CALLS: Final[dict[str, str]] = {
 def _calls(tables: Tables, question: Question) -> list[dict[str, Any]]:
     shared = {"what": question.what, "agent": question.agent}
     if _DAY.fullmatch(question.what):
+        _check_day(question.what)
         return tables.rows(_CALLS["day"], shared | {"timezone": question.timezone})
     if match := _EVENT.fullmatch(question.what):
         return tables.rows(_CALLS["event"], shared | {"what": int(match[1])})
     return tables.rows(_CALLS["name"], shared)
+
+
+def _check_day(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise NothingToExplain(what=text) from None
 
 
 def _events(tables: Tables, calls: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:

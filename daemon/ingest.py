@@ -130,7 +130,7 @@ class Ingest:
     def _read(self, found: Found) -> None:
         key = key_of(found.adapter, found.path)
         known = self._batch.cursor(key)
-        if known is not None and _is_unchanged(known, found):
+        if known is not None and _is_unchanged(known, found) and os.access(found.path, os.R_OK):
             self._progress(found.status.st_size)
             return
         try:
@@ -299,6 +299,7 @@ class _Reading:
             self._start,
             offset_bytes=self.offset_bytes,
             modified_ns=self._source.status.st_mtime_ns,
+            changed_ns=self._source.status.st_ctime_ns,
             continuity="" if self._source.is_compressed else continuity(self._source, self.offset_bytes),
             tail_hash=self._tail_hash,
             lines=self.lines,
@@ -394,7 +395,7 @@ def _is_unchanged(known: Cursor, found: Found) -> bool:
     return (
         known.state == "present"
         and known.size_bytes == status.st_size
-        and known.modified_ns == status.st_mtime_ns
+        and known.changed_ns == status.st_ctime_ns  # unlike the time of modification, no program can set it back
         and known.parser_version == found.adapter.parser_version
         and known.generation.startswith(f"{status.st_dev}:{status.st_ino}:")
     )

@@ -11,7 +11,7 @@ from daemon.provenance import salted_hash
 from daemon.tail import SourceFile
 from projections.read import Tables
 
-Outcome = Literal["same", "moved", "changed", "gone"]
+Outcome = Literal["same", "moved", "changed", "gone", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Locator:
                 if place.seq in there:
                     yield Located(place, "moved", other)
             missing = [place for place in missing if place.seq not in there]
-        lost: Outcome = "changed" if os.path.lexists(real_path(source)) else "gone"
+        lost = _fate(real_path(source))
         for place in missing:
             yield Located(place, lost, None)
 
@@ -80,6 +80,17 @@ class Locator:
 
     def _hash(self, place: Place, content: bytes) -> str:
         return salted_hash(self._salt, content) if place.is_salted else line_hash(content)
+
+
+def _fate(path: str) -> Outcome:
+    """Return what is to be said of lines that are nowhere: a file that cannot be opened says nothing about them."""
+    try:
+        with SourceFile(path):
+            return "changed"
+    except FileNotFoundError:
+        return "gone"
+    except OSError:
+        return "unreadable" if os.path.lexists(path) else "gone"
 
 
 def _names_of_the_same(tables: Tables) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """Paths and limits; no other module reads the environment."""
 
 import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ def load(home: str | None, state_directory: str | None) -> Settings:
         state_directory: ``--state-dir``; null for TALLYSTICK_STATE_DIR, systemd's STATE_DIRECTORY, else XDG.
     """
     environment = os.environ
-    own_home = Path(environment.get("HOME") or Path("~").expanduser())
+    own_home = Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
     chosen = Path(home or environment.get("TALLYSTICK_HOME") or own_home).absolute()
     is_own = chosen == own_home.absolute()
     return Settings(

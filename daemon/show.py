@@ -1,5 +1,6 @@
 """How answers look at a terminal: stdout is data, stderr is log."""
 
+import errno
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,9 @@ def safe(text: str) -> str:
 
 
 def out(text: str) -> None:
-    """Say one line of data."""
+    """Say one line of data; raises OSError when nobody can take it."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed")
     sys.stdout.write(text + "\n")
 
 

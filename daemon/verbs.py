@@ -8,7 +8,7 @@ from typing import Any, Final
 from daemon import show
 from daemon.settings import Settings
 from projections.read import DIMENSIONS, TOKENS, Head, Tables, Window, plain
-from state.errors import TallystickError
+from state.errors import LogBroken, TallystickError
 from state.vocabulary import FLAGS
 
 DONE, FINDINGS = 0, 1
@@ -44,6 +44,8 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
     with shown(bytes_found(seen)) as progress:
         caught = catch_up(settings, seen, progress=progress)
     read = caught.read
+    with Tables(settings.state.published) as tables:
+        losses = tables.losses()
     document = {
         "schema": "tallystick.ingest/1",
         "files": read.files,
@@ -56,6 +58,7 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
         ],
         "roots_missing": [show.safe(path) for path in read.roots_missing],
         "head_seq": caught.head_seq,
+        "lost_events": losses,
     }
     if as_json:
         show.document(document)
@@ -65,14 +68,15 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
             f" {read.rejected} lines rejected, log head #{caught.head_seq}"
         )
     for each in read.denied:
-        show.warn(f"cannot read {show.safe(each.path)} ({each.code}): what is below it is not counted")
+        show.warn(f"cannot read {show.safe(each.path)} ({each.code}): what it holds is not counted")
+    _warn_of_losses(losses)
     if not read.files:
         show.warn(
             "no agent logs found; looked in "
             + ", ".join(show.safe(path) for path in (*read.roots_seen, *read.roots_missing))
         )
         show.warn("if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME or GPTME_LOGS_HOME, or give --home")
-    return DONE if read.files and not read.denied else FINDINGS
+    return DONE if read.files and not read.denied and not losses else FINDINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         head = tables.head()
         sources = tables.sources()
         lag = _lag(head, settings)
+        losses = tables.losses()
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
@@ -203,6 +208,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
             "hash": chain,
         },
         "projection_lag_events": lag,
+        "lost_events": losses,
         **sources,
         "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
     }
@@ -213,9 +219,22 @@ def status(settings: Settings, *, as_json: bool) -> int:
         show.out(
             f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
         )
-    if not sources["sources"]:
-        show.warn("unknown: no source was ever read")
-    return DONE if sources["sources"] and not sources["unreadable_paths"] and not lag else FINDINGS
+    findings = [
+        text
+        for is_so, text in (
+            (not sources["sources"], "unknown: no source was ever read; run `tallystick ingest`"),
+            (
+                sources["unreadable_paths"],
+                f"{sources['unreadable_paths']} places cannot be read: see `tallystick ingest`",
+            ),
+            (lag, f"{lag} committed events are not in the tables; run `tallystick ingest`"),
+        )
+        if is_so
+    ]
+    for text in findings:
+        show.warn(text)
+    _warn_of_losses(losses)
+    return FINDINGS if findings or losses else DONE
 
 
 _STATUS_COLUMNS: Final = (
@@ -265,11 +284,11 @@ def verify(settings: Settings, *, with_sources: bool, as_json: bool) -> int:
     else:
         for name, value in document.items():
             if name != "schema":
-                show.out(f"{name:14} {json.dumps(value) if isinstance(value, dict | list) else value}")
+                show.out(f"{name:16} {json.dumps(value) if isinstance(value, dict | list) else value}")
     if not is_sound:
-        show.warn("the log is not what was committed; restore its newest copy, see docs/operating.md")
-        return 4
-    return DONE
+        show.warn("the log is not what was committed: restore log/ from its newest copy, then run `tallystick rebuild`")
+        return LogBroken.exit_code
+    return FINDINGS if document.get("sources", {}).get("changed") else DONE
 
 
 def rebuild(settings: Settings, *, as_json: bool) -> int:
@@ -285,18 +304,21 @@ def rebuild(settings: Settings, *, as_json: bool) -> int:
         events = refresh_and_publish(settings, anew=True)
         head = log.head.seq
     with Tables(settings.state.published) as tables:
+        losses = tables.losses()
         document: dict[str, Any] = {
             "schema": "tallystick.rebuild/1",
             "events": events,
             "head_seq": head,
             "tables_hash": tables_hash(tables.connection),
             "facts_hash": facts_hash(tables.connection),
+            "lost_events": losses,
         }
+    _warn_of_losses(losses)
     if as_json:
         show.document(document)
     else:
         show.out(f"{events} events, tables {document['tables_hash'][:16]}, facts {document['facts_hash'][:16]}")
-    return DONE
+    return FINDINGS if losses else DONE
 
 
 def sql(settings: Settings, query: str, *, as_json: bool) -> int:
@@ -305,10 +327,12 @@ def sql(settings: Settings, query: str, *, as_json: bool) -> int:
 
     with Tables(settings.state.published) as tables:
         try:
-            rows = tables.rows(query)
+            rows = tables.rows(query) if len(duckdb.extract_statements(query)) == 1 else None
         except duckdb.Error as error:
             show.warn(f"the query failed: {show.first_line(str(error))}")
             return 2
+    if rows is None:
+        raise BadOption(option="QUERY", can_be="one statement")
     _show("tallystick.sql/1", rows, as_json=as_json, columns=tuple(rows[0]) if rows else ())
     return DONE
 
@@ -331,6 +355,10 @@ def _print_totals(document: Mapping[str, Any]) -> None:
         notes.append(f"{document['unmetered_sources']} sources state no usage")
     if document["rejected_lines"]:
         notes.append(f"{document['rejected_lines']} lines could not be read")
+    if document["unreadable_paths"]:
+        notes.append(f"{document['unreadable_paths']} places could not be read at all")
+    if document["unread_bytes"]:
+        notes.append(f"{document['unread_bytes']:,} bytes are not read yet")
     show.out("; ".join(notes))
 
 
@@ -340,10 +368,22 @@ def _check(option: str, words: Iterable[str], possible: Iterable[str]) -> None:
         raise BadOption(option=option, can_be=",".join(possible))
 
 
+def _warn_of_losses(losses: Iterable[Mapping[str, Any]]) -> None:
+    """Say which events the log has lost; what their sources still held was read again."""
+    for each in losses:
+        show.warn(
+            f"the log is damaged: #{each['first_missing_seq']} to #{each['last_missing_seq']} cannot be read any more. "
+            "What the sources still hold was read again; for the rest restore the segment from a copy of log/ and run "
+            "`tallystick rebuild`"
+        )
+
+
 def _lag(head: Head, settings: Settings) -> int:
     """Return how many events of the log the published tables do not hold yet."""
-    from state.read import slices
+    from state.read import holds, slices
 
+    if head.mark is not None and not holds(settings.state.log_directory, head.mark):
+        raise LogBroken(path=settings.state.log_directory, reason="tables_without_log")
     known = head.mark.seq if head.mark is not None else -1
     unread = slices(settings.state.log_directory, known, head.mark)
     return max((each.last_seq for each in unread), default=known) - known

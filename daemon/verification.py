@@ -1,21 +1,32 @@
 """Is the log what was committed, are the tables what the log says, and are the sources what was read?"""
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Final, get_args
 
-from daemon.locate import Locator, Place
+from daemon.locate import Locator, Outcome, Place
 from daemon.settings import Settings
 from projections.hashes import facts_hash, tables_hash
-from projections.read import NothingPublished, Tables
+from projections.read import NothingPublished, Tables, TablesUnusable
+from state.errors import LogCut
 from state.head import recall
 from state.verify import verify
 
+#: At most so many changed files are named; the count is of all.
+CHANGED_SHOWN_MAX: Final = 100
+
 
 def verification(settings: Settings, *, with_sources: bool) -> tuple[dict[str, Any], bool]:
-    """Return the document of `verify --json`, and whether the log is sound."""
+    """
+    Return the document of `verify --json`, and whether the log is sound.
+
+    The hashes are of the published tables; tables that cannot be read keep nobody from checking the log.
+    """
     paths = settings.state
-    if not paths.log_directory.is_dir():
-        raise NothingPublished(path=paths.log_directory)
     remembered = recall(paths.head)
+    if not paths.log_directory.is_dir():
+        if remembered is None and not paths.published.exists():
+            raise NothingPublished(path=paths.log_directory)
+        raise LogCut(path=paths.log_directory, reason="missing")
     checked = verify(paths.log_directory, remembered)
     document: dict[str, Any] = {
         "schema": "tallystick.verify/1",
@@ -25,21 +36,33 @@ def verification(settings: Settings, *, with_sources: bool) -> tuple[dict[str, A
         "segments": checked.segments,
         "head_seq": checked.head.seq if checked.head else None,
         "head_hash": checked.head.chain if checked.head else None,
-        "damaged": [str(each) for each in checked.damaged],
+        "damaged": [asdict(each) for each in checked.damaged],
         "cut": checked.cut,
         "unfinished_bytes": checked.unfinished_bytes,
+        "tables": "none",
     }
     if paths.published.exists():
-        with Tables(paths.published) as tables:
-            document["tables_hash"] = tables_hash(tables.connection)
-            document["facts_hash"] = facts_hash(tables.connection)
-            if with_sources:
-                document["sources"] = _sources(tables)
+        try:
+            document |= _tables(settings, with_sources=with_sources)
+        except TablesUnusable:
+            document["tables"] = "unusable"
     return document, checked.ok
 
 
-def _sources(tables: Tables) -> dict[str, int]:
-    """Reopen every source and compare line hashes; changed, moved and gone are counted apart."""
+def _tables(settings: Settings, *, with_sources: bool) -> dict[str, Any]:
+    with Tables(settings.state.published) as tables:
+        mark = tables.head().mark
+        shown: dict[str, Any] = {
+            "tables": "published",
+            "tables_seq": mark.seq if mark else None,
+            "tables_hash": tables_hash(tables.connection),
+            "facts_hash": facts_hash(tables.connection),
+        }
+        return shown | ({"sources": _sources(tables)} if with_sources else {})
+
+
+def _sources(tables: Tables) -> dict[str, Any]:
+    """Reopen every source and compare line hashes; what became of each line is counted, changed files are named."""
     rows = tables.rows(
         """
         SELECT seq, source, offset_bytes, length_bytes, line_hash, kind = 'rejected' AS is_salted
@@ -48,8 +71,11 @@ def _sources(tables: Tables) -> dict[str, int]:
         """
     )
     places = [Place(**row) for row in rows]
-    counts = {"lines": len(places), "same": 0, "moved": 0, "changed": 0, "gone": 0}
     mark = tables.head().mark
+    counts = dict.fromkeys(get_args(Outcome), 0)
+    changed: set[str] = set()
     for each in Locator(tables, mark.log_id if mark else "").locate(places):
         counts[each.outcome] += 1
-    return counts
+        if each.outcome == "changed":
+            changed.add(each.place.source)
+    return {"lines": len(places), **counts, "changed_sources": sorted(changed)[:CHANGED_SHOWN_MAX]}

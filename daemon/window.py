@@ -20,6 +20,14 @@ class BadTime(TallystickError):
     exit_code = 2
 
 
+class EmptyWindow(TallystickError):
+    """
+    --since is not before --until: no call can lie between them.
+    """
+
+    exit_code = 2
+
+
 class BadZone(TallystickError):
     """
     The time zone is not known here. Write an IANA name such as UTC or Europe/Berlin.
@@ -32,7 +40,10 @@ def window_of(since: str | None, until: str | None, timezone: str, now: datetime
     """Return the window between two texts; a bare day begins at midnight in *timezone*."""
     zone = _zone(timezone)
     moment = now or datetime.now(UTC)
-    return Window(_moment("--since", since, zone, moment), _moment("--until", until, zone, moment), timezone)
+    start, end = _moment("--since", since, zone, moment), _moment("--until", until, zone, moment)
+    if start is not None and end is not None and start >= end:
+        raise EmptyWindow
+    return Window(start, end, timezone)
 
 
 def _zone(name: str) -> ZoneInfo:

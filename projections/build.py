@@ -74,11 +74,16 @@ class Projection:
             if projection._fits(paths.log_directory):
                 return projection
             projection.close()
-        for path in (paths.projection, paths.projection.with_name(paths.projection.name + ".wal")):
-            path.unlink(missing_ok=True)
+        cls.discard(paths)
         projection = cls(paths.projection, paths.temporary)
         projection._create()
         return projection
+
+    @staticmethod
+    def discard(paths: StatePaths) -> None:
+        """Delete the database: it is made anew from the log."""
+        for path in (paths.projection, paths.projection.with_name(paths.projection.name + ".wal")):
+            path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -406,10 +406,8 @@ class _StreamFold:
             self._losers.append(Loser(last.value_seq, record.value_seq, "in_ledger"))
 
     def _next_total(self, place: int) -> Total | None:
-        """Return the total stated behind *place* and before the next own record; null when there is none."""
+        """Return the next total stated behind *place*; null when there is none."""
         for statement in self._stream.statements[place + 1 :]:
-            if statement.kind == "record" and statement.thread_id == self._thread.id:
-                return None
             if statement.kind == "total" and (total := Total.of(statement)).vector is not None:
                 return total
         return None

@@ -55,6 +55,15 @@ class TablesUnusable(TallystickError):
     exit_code = 3
 
 
+#: A question reads our tables and nothing else: no other file, no network, no extension.
+_CLOSED: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Which calls are asked about; times are naive UTC, null for no bound; ``timezone`` decides what a day is."""
@@ -84,7 +93,7 @@ class Tables:
         if not path.exists():
             raise NothingPublished(path=path)
         try:
-            self.connection = duckdb.connect(str(path), read_only=True)
+            self.connection = duckdb.connect(str(path), read_only=True, config=_CLOSED)
             stored = self.connection.execute("SELECT layout FROM projection").fetchone()
         except duckdb.Error:
             raise TablesUnusable(path=path) from None
@@ -133,6 +142,19 @@ class Tables:
         """Return how many source files there are, how many state no usage, and how many lines could not be read."""
         return self.rows(_SOURCES)[0]
 
+    def losses(self) -> list[dict[str, Any]]:
+        """Return the ranges of events that the log lost to damage and that nothing has brought back."""
+        return self.rows(
+            """
+            SELECT r.first_missing_seq, r.last_missing_seq
+            FROM events AS r
+            WHERE
+                r.kind = 'recovery'
+                AND r.first_missing_seq NOT IN (SELECT seq FROM events)
+            ORDER BY r.seq
+            """
+        )
+
     def freshness(self) -> list[dict[str, Any]]:
         """Return per agent how new its evidence is."""
         return self.rows("SELECT * FROM freshness ORDER BY agent")
@@ -178,7 +200,8 @@ _SUPERSEDED: Final = """
             (SELECT min(host) FROM logs) AS host
         FROM usage_superseded
         WHERE
-            ($since IS NULL OR source_created_at >= $since) AND ($until IS NULL OR source_created_at < $until)
+            reason <> 'same_line'
+            AND ($since IS NULL OR source_created_at >= $since) AND ($until IS NULL OR source_created_at < $until)
     )
 """
 
@@ -195,7 +218,8 @@ _SOURCES: Final = """
         (SELECT count(*) FROM (
             SELECT DISTINCT source, offset_bytes, length_bytes, code FROM rejected
         )) AS rejected_lines,
-        (SELECT count(*) FROM high_water_marks WHERE state = 'unreadable') AS unreadable_paths
+        (SELECT count(*) FROM high_water_marks WHERE state = 'unreadable') AS unreadable_paths,
+        (SELECT CAST(coalesce(sum(backlog_bytes), 0) AS BIGINT) FROM freshness) AS unread_bytes
     FROM files
 """
 

@@ -83,6 +83,8 @@ EVENT: Final[dict[str, str]] = {
     "change": "VARCHAR",
     "previous_path": "VARCHAR",
     "size_bytes": "BIGINT",
+    "first_missing_seq": "BIGINT",
+    "last_missing_seq": "BIGINT",
 }
 
 #: The fields of header and commit lines.

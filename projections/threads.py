@@ -102,10 +102,16 @@ def _streams(generations: Mapping[str, list[Row]]) -> tuple[list[Stream], list[L
     streams, repeats = [], []
     for name in sorted(generations):
         kept: dict[int, Row] = {}
+        first_at: dict[str, int] = {}
         for row in generations[name]:
             if row.is_retired:
                 if row.kind == "usage":
                     repeats.append(Loser(row.seq, None, "reparsed"))
+                continue
+            # A block of lines may be written twice: the same bytes, their time included, are the same statement.
+            earlier = first_at.setdefault(row.line_hash, row.offset_bytes)
+            if earlier != row.offset_bytes and row.kind == "usage" and row.time_micros is not None:
+                repeats.append(Loser(row.seq, kept[earlier].seq, "same_line"))
                 continue
             first = kept.get(row.offset_bytes)
             if first is None:

@@ -26,6 +26,7 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     offset_bytes: int = 0
     size_bytes: int = 0
     modified_ns: int = 0
+    changed_ns: int = 0
     continuity: str = ""
     tail_hash: str | None = None
     session_id: str | None = None

@@ -65,5 +65,7 @@ SELECT
     field,
     change,
     previous_path,
-    size_bytes
+    size_bytes,
+    first_missing_seq,
+    last_missing_seq
 FROM arrived

@@ -45,7 +45,9 @@ SELECT
     v.provider_total_tokens,
     v.stated_cost_usd_micros,
     (v.witness = 'transcript' AND v.stop_reason IS NULL AND coalesce(v.output_tokens <= 8, true))
-    OR list_contains(coalesce(v.flags, []), 'incomplete') AS is_placeholder,
+    OR list_contains(coalesce(v.flags, []), 'incomplete')
+    OR v.input_tokens IS NULL
+    OR v.output_tokens IS NULL AS is_placeholder,
     v.witness = 'progress' AS is_progress_only,
     list_contains(coalesce(v.flags, []), 'split_unknown') AS is_split_unknown,
     list_contains(coalesce(v.flags, []), 'clamped') AS is_clamped,

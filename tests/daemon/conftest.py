@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,15 @@ class Host:
         """Return what happened to sources, in order; a missing root is no news."""
         found = self.rows("SELECT change FROM events WHERE kind = 'source' AND change <> 'missing' ORDER BY seq")
         return [row["change"] for row in found]
+
+
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """Take back what a command that ran in this process set for all of it."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

@@ -62,16 +62,17 @@ def test_odd_context_costs_no_call(host: Host) -> None:
         claude_line("msg_c", 5, timestamp="2099-01-01T00:00:00Z"),
         claude_line("msg_d", 5, timestamp="1970-01-01T00:00:00Z"),
         claude_line("msg_e", 5, note="CUT").replace(b"CUT", b"cut \\ud83d"),
+        claude_line("msg_g", 5, deep="DEEP").replace(b'"DEEP"', b"[" * 5000 + b"]" * 5000),
         claude_line("msg_f", 5, costUSD="free").replace(b'"output_tokens": 5', b'"output_tokens": 5.0'),
     ]
     host.claude().write_bytes(b"".join(lines))
 
     host.ingest()
 
-    assert (6, 90) == host.totals()
+    assert (7, 105) == host.totals()
     row = host.usage()["rows"][0]
     assert 3 == row["quality"]["time_quality"]
-    assert {"2026-11-01": 3, None: 3} == {each["day"]: each["calls"] for each in host.usage("day")["rows"]}
+    assert {"2026-11-01": 4, None: 3} == {each["day"]: each["calls"] for each in host.usage("day")["rows"]}
 
 
 @pytest.mark.parametrize("name", [b"bad-\xff\xfe.jsonl", b"zwei\nzeilen.jsonl", "ümläut ✓.jsonl".encode()])

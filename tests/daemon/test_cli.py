@@ -250,9 +250,12 @@ def test_verify_tells_changed_moved_and_gone_sources_apart(three_agents: Host) -
     log = three_agents.claude()
     log.write_bytes(log.read_bytes().replace(b'"output_tokens": 7', b'"output_tokens": 9'))
 
-    sources = document(three_agents, "verify", "--sources")["sources"]
+    done = run(three_agents, "verify", "--sources", "--json")
+    sources = json.loads(done.stdout)["sources"]
 
-    assert {"lines": 7, "same": 1, "moved": 4, "changed": 1, "gone": 1} == sources
+    assert 1 == done.returncode
+    assert [str(log)] == sources.pop("changed_sources")
+    assert {"lines": 7, "same": 1, "moved": 4, "changed": 1, "gone": 1, "unreadable": 0} == sources
 
 
 def test_a_damaged_log_is_integrity_broken(three_agents: Host) -> None:
@@ -281,6 +284,104 @@ def test_a_log_cut_at_a_commit_is_noticed(three_agents: Host) -> None:
 
     assert 4 == run(three_agents, "verify").returncode
     assert 4 == run(three_agents, "ingest").returncode
+
+
+def test_damage_in_the_middle_of_the_log_is_loud_and_leaves_no_number_behind(host: Host) -> None:
+    """
+    Every command says it until the log is restored, what the sources still hold is read again, and the tables say what
+    the log says: a rebuild changes nothing more.
+    """
+    lost, kept = host.claude(SESSION), host.claude("22222222-2222-4222-8222-222222222222")
+    lost.write_bytes(claude_line("msg_lost", 5))
+    kept.write_bytes(claude_line("msg_kept", 5))
+    host.ingest()
+    lost.unlink()
+    host.ingest()
+    segment = next(host.state.log_directory.iterdir())
+    segment.write_bytes(segment.read_bytes().replace(b'"source_id":"msg_lost"', b'"source_id":"msg_lust"'))
+
+    ingested, status, rebuilt = run(host, "ingest"), run(host, "status"), run(host, "rebuild")
+
+    assert (1, 1, 1, 4) == (ingested.returncode, status.returncode, rebuilt.returncode, run(host, "verify").returncode)
+    assert all("damaged" in done.stderr for done in (ingested, status, rebuilt))
+    assert (1, 15) == host.totals()
+    again = run(host, "ingest")
+    assert (1, "damaged" in again.stderr) == (again.returncode, True)
+
+
+def test_tables_whose_log_is_gone_are_said_to_be_so(three_agents: Host) -> None:
+    """
+    The published numbers are still shown, with a warning; `status` and `verify` are broken.
+    """
+    shutil.rmtree(three_agents.state.log_directory)
+
+    assert "Restore" in run(three_agents, "usage").stderr or "restore" in run(three_agents, "usage").stderr
+    assert (4, 4) == (run(three_agents, "status").returncode, run(three_agents, "verify").returncode)
+
+
+def test_verify_checks_the_log_even_without_tables(three_agents: Host) -> None:
+    """
+    A disposable file that is bad keeps nobody from checking the truth.
+    """
+    three_agents.state.published.write_bytes(b"garbage")
+
+    read = document(three_agents, "verify")
+
+    assert (True, "unusable") == (read["ok"], read["tables"])
+
+
+def test_a_question_touches_no_file_and_no_network(three_agents: Host, tmp_path: Path) -> None:
+    """
+    `sql` reads our tables; it neither writes elsewhere nor loads code.
+    """
+    target = tmp_path / "out.csv"
+    for query in (
+        f"COPY (SELECT 1) TO '{target}'",
+        "INSTALL httpfs",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "",
+        "SELECT 1; SELECT 2",
+    ):
+        assert 2 == run(three_agents, "sql", query).returncode, query
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("target", ["/dev/full", None])
+def test_output_that_nobody_can_take_is_no_traceback(three_agents: Host, target: str | None) -> None:
+    """
+    A full disk behind a redirection, or no stdout at all: one line on stderr and exit 3.
+    """
+    redirect = f"> {target}" if target else ">&-"
+    place = f"--home {three_agents.home} --state-dir {three_agents.state.root}"
+    done = subprocess.run(
+        ["sh", "-c", f"{TALLYSTICK} usage {place} {redirect}"], capture_output=True, text=True, check=False
+    )
+
+    assert 3 == done.returncode
+    assert "cannot read or write" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_written_is_the_owners_to_read(host: Host) -> None:
+    """
+    Log and tables hold paths and branches: no other user of the machine reads them, whatever the umask was.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    run(host, "ingest")
+
+    open_to_others = [path for path in host.state.root.rglob("*") if path.stat().st_mode & 0o077]
+    assert [] == open_to_others
+
+
+def test_a_killed_pass_leaves_nothing_behind(three_agents: Host) -> None:
+    """
+    What it had copied aside is removed by the next one.
+    """
+    (three_agents.state.temporary / "events-1.ndjson").write_bytes(b"x" * 1000)
+
+    run(three_agents, "ingest")
+
+    assert [] == list(three_agents.state.temporary.iterdir())
 
 
 def test_one_file_adds_an_agent(host: Host, tmp_path: Path) -> None:

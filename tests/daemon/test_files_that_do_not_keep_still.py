@@ -272,6 +272,46 @@ def test_a_line_that_grew_richer_in_a_rewritten_file_wins(host: Host) -> None:
     assert (2, 10 + 999 + 17) == host.totals()
 
 
+def test_a_rewrite_that_sets_the_time_back_is_noticed(host: Host) -> None:
+    """
+    Same size and same time of modification: the time of change tells.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 50))
+    before = log.stat()
+    host.ingest()
+    log.write_bytes(claude_line("msg_a", 90))
+    os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    host.ingest()
+
+    assert (1, 100) == host.totals()
+
+
+def test_a_file_under_two_names_is_read_once(host: Host) -> None:
+    """
+    Claude Code links a subagent's transcript into its tasks.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    log.with_name("22222222-2222-4222-8222-222222222222.jsonl").hardlink_to(log)
+
+    read = host.ingest()
+
+    assert (1, len(claude_line("msg_a", 5))) == (read.read.files, read.read.bytes_read)
+
+
+def test_a_block_of_lines_written_twice_counts_once(host: Host) -> None:
+    """
+    The same bytes in one rollout, their time included, are the same statements: no reset of the counter.
+    """
+    host.codex().write_bytes(codex_lines([100, 250]) * 2)
+
+    host.ingest()
+
+    assert (2, 250) == host.totals()
+
+
 def test_a_conversation_rewritten_at_every_message_is_read_once(host: Host) -> None:
     """
     Gptme before 0.34 rewrote its whole file; the prefix is the same, so reading goes on.
