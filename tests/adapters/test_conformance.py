@@ -1,0 +1,281 @@
+"""
+What every adapter promises, held against every fixture there is.
+
+A new agent is one module in `adapters/` and one folder in `fixtures/`: lines as the agent writes them, what each is to
+say, and `stored.json`, the list of source positions from which a string may get into the log.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.contract import Header, TurnUnmetered, Unrecognised
+from adapters.registry import installed
+from state.evidence import KINDS
+
+FIXTURES = Path(__file__).parent / "fixtures"
+ADAPTERS = {adapter.agent: adapter for adapter in installed()}
+CASES = sorted(path.relative_to(FIXTURES).with_suffix("").as_posix() for path in FIXTURES.rglob("*.jsonl"))
+
+#: No string of a fixture is longer, in characters: no transcript slips in.
+STRING_MAX = 200
+
+#: Stand where a log holds somebody's words. The mark is looked for in what comes out.
+MARK = "7f3a"
+WORDS = f"correct horse, {MARK} battery staple"
+AS_ID, AS_PATH, AS_REMOTE = f"canary-{MARK}", f"/canary/{MARK}", f"https://canary:{MARK}@example.com/repo"
+
+#: What the reader adds to an observation; with it, an observation is an event.
+PROVENANCE = {
+    "q": 0,
+    "v": 1,
+    "source_class": "claude_transcript",
+    "source_path": "/srv/log.jsonl",
+    "source_generation": "1:2:3",
+    "source_role": "main",
+    "parser_version": 1,
+    "ingested_at": "2025-11-01T10:00:00Z",
+    "offset_bytes": 0,
+    "length_bytes": 1,
+    "line_hash": "0" * 32,
+}
+
+
+def lines_of(case):
+    """
+    Read the lines of a fixture, without their line ends.
+    """
+    return (FIXTURES / f"{case}.jsonl").read_bytes().split(b"\n")[:-1]
+
+
+def expected_of(case):
+    """
+    Read what the lines of a fixture are to say, and the header they are read with.
+    """
+    expected = json.loads((FIXTURES / f"{case}.expected.json").read_text(encoding="utf-8"))
+    return Header(**expected["header"]), expected["lines"]
+
+
+def plain(observations):
+    """
+    Return observations as the log would hold them.
+    """
+    return json.loads(msgspec.json.encode(tuple(observations)))
+
+
+def is_readable(line):
+    """
+    Say whether a line of a fixture is a JSON object that can be changed and written again.
+    """
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+@cache
+def readable(agent):
+    """
+    List the readable lines of an agent's fixtures, each with the header of its file.
+    """
+    cases = [case for case in CASES if case.startswith(f"{agent}/")]
+    return [(expected_of(case)[0], json.loads(line)) for case in cases for line in lines_of(case) if is_readable(line)]
+
+
+def positions(value, path=()):
+    """
+    Yield the path to everything inside *value*: members, elements and the values themselves.
+    """
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield (*path, key)
+        yield from positions(child, (*path, key))
+
+
+def changed(value, path, new, *, is_key=False):
+    """
+    Return a copy of *value* in which *new* stands at *path*: as the value there, or as its name.
+    """
+    copy = json.loads(json.dumps(value))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    if is_key:
+        place[new] = place.pop(path[-1])
+    else:
+        place[path[-1]] = new
+    return copy
+
+
+def named(path):
+    """
+    Write a path as `stored.json` does: names joined by dots, an element of a list as `[]`.
+    """
+    return ".".join("[]" if isinstance(key, int) else key for key in path)
+
+
+def read(agent, line, header):
+    """
+    Read *line* and check what must hold of every line there is.
+    """
+    seen = tuple(ADAPTERS[agent].read_line(line, header))
+
+    assert WORDS not in json.dumps(plain(seen))
+    for each, event in zip(seen, plain(seen), strict=True):
+        if not isinstance(each, Unrecognised | TurnUnmetered):
+            KINDS[event["k"]].model_validate(PROVENANCE | {"agent": agent, "parser": agent} | event)
+    return seen
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fixture_says_what_is_expected(case):
+    """
+    Each line of a log says exactly what stands beside it.
+    """
+    header, expected = expected_of(case)
+
+    said = [plain(read(case.split("/")[0], line, header)) for line in lines_of(case)]
+
+    assert expected == said
+
+
+def test_every_adapter_has_fixtures_and_every_fixture_an_adapter():
+    """
+    An agent without a fixture is untested; a fixture without its agent tests nothing.
+    """
+    assert set(ADAPTERS) == {case.split("/")[0] for case in CASES}
+    assert {f"{case}.expected.json" for case in CASES} == {
+        path.relative_to(FIXTURES).as_posix() for path in FIXTURES.rglob("*.expected.json")
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fixture_holds_no_transcript(case):
+    """
+    Fixtures are invented: no string in them is long enough to be somebody's words.
+    """
+    for line in lines_of(case):
+        longest = max(map(len, line.decode("utf-8", "replace").split('"')))
+
+        assert longest < STRING_MAX
+
+
+@pytest.mark.parametrize("agent", ADAPTERS)
+def test_list_of_stored_positions_is_exact(agent):
+    """
+    A string gets into the log from the positions that are listed, and from no other; so the list can be reviewed.
+    """
+    stored = set()
+    for header, line in readable(agent):
+        for path in positions(line):
+            for canary in (AS_ID, AS_PATH, AS_REMOTE, f"x/{AS_ID}"):
+                said = read(agent, json.dumps(changed(line, path, canary)).encode(), header)
+                if MARK in json.dumps(plain(said)):
+                    stored.add(named(path))
+
+    assert json.loads((FIXTURES / agent / "stored.json").read_text(encoding="utf-8")) == sorted(stored)
+
+
+@pytest.mark.parametrize("agent", ADAPTERS)
+def test_words_are_never_stored(agent):
+    """
+    What is no id, path or name is kept as a hash at most, wherever it stands; names of unknown fields are not kept.
+    """
+    for header, line in readable(agent):
+        for path in positions(line):
+            read(agent, json.dumps(changed(line, path, WORDS)).encode(), header)
+            if isinstance(path[-1], str):
+                for name in (WORDS, AS_ID):
+                    said = read(agent, json.dumps(changed(line, path, name, is_key=True)).encode(), header)
+
+                    assert MARK not in json.dumps(plain(said))
+
+
+@pytest.mark.parametrize("agent", ADAPTERS)
+def test_user_and_password_of_a_remote_are_never_stored(agent):
+    """
+    A remote's address may carry a token; only host and path are kept.
+    """
+    for header, line in readable(agent):
+        for path in positions(line):
+            said = read(agent, json.dumps(changed(line, path, AS_REMOTE)).encode(), header)
+
+            assert f"canary:{MARK}" not in json.dumps(plain(said))
+
+
+# ---- whatever stands in a line
+
+NUMBERS = st.integers() | st.floats() | st.sampled_from([2**63, -(2**63) - 1, 2**64, 10**40, 1e300, -0.0])
+HALVES = st.sampled_from(["\ud83d", "\udc80", "cut \ud83d", "\x00", "\u202e/x", "/x\u202e"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.just(WORDS) | st.text(max_size=8) | HALVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.just(WORDS), inner, max_size=2),
+    max_leaves=6,
+)
+AGENTS = st.sampled_from(sorted(ADAPTERS))
+
+
+@given(AGENTS, st.binary(max_size=300))
+def test_no_bytes_end_the_reader(agent, line):
+    """
+    Whatever a crash or a stranger left in a log is read without an exception.
+    """
+    read(agent, line, Header("a-session", "main", "a-session"))
+
+
+@given(AGENTS, st.data())
+def test_no_odd_value_ends_the_reader_or_gets_out(agent, data):
+    """
+    A line with anything anywhere is read without an exception, and what it says is sound evidence.
+    """
+    header, line = data.draw(st.sampled_from(readable(agent)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        paths = list(positions(line))
+        if paths:
+            line = changed(line, data.draw(st.sampled_from(paths)), data.draw(ANYTHING))
+
+    read(agent, json.dumps(line).encode(), header)
+
+
+@given(AGENTS, st.data())
+def test_no_damage_to_a_line_ends_the_reader_or_gets_out(agent, data):
+    """
+    A line cut, doubled or overwritten anywhere is read without an exception, and what it says is sound evidence.
+    """
+    header, line = data.draw(st.sampled_from(readable(agent)))
+    whole = json.dumps(line | {WORDS: WORDS}).encode()
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, len(whole)))
+
+    read(agent, whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:], header)
+
+
+@pytest.mark.parametrize("agent", ADAPTERS)
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"payload":{"info":', b'{"message":{"usage":{"iterations":['])
+def test_line_nested_too_deep_is_rejected(agent, opening):
+    """
+    A hostile line must not end the daemon.
+    """
+    (said,) = read(agent, opening * 200_000, Header("a-session", "main", "a-session"))
+
+    assert plain([said])[0]["code"] in ("too_deep", "invalid_json")
+
+
+@pytest.mark.parametrize("agent", ADAPTERS)
+def test_directories_are_named_whether_they_exist_or_not(agent, tmp_path):
+    """
+    Roots are a function of home and settings: they are named anew at each sweep and nothing is looked up.
+    """
+    for environment in (
+        {},
+        {"XDG_CONFIG_HOME": "/x", "XDG_DATA_HOME": "/x", "CODEX_HOME": "/x", "CLAUDE_CONFIG_DIR": "/x"},
+    ):
+        first, second = (list(ADAPTERS[agent].roots(tmp_path / "nobody", environment)) for _ in range(2))
+
+        assert first == second
+        assert all(root.path.is_absolute() for root in first)
