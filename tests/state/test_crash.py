@@ -109,6 +109,23 @@ def test_clean_log_is_synced_too(box, monkeypatch):
     assert synced == [box.files()[0], box.paths.log_directory]
 
 
+def test_sealed_segment_without_a_next_is_followed_by_one(box):
+    """
+    A crash between the two: nothing is ever written behind a seal.
+    """
+    box.fill(1, 1, segment_bytes_max=1)
+    box.files()[1].unlink()
+    box.forget_head()
+    sealed = box.files()[0].read_bytes()
+
+    box.fill(1)
+
+    assert box.files()[0].read_bytes() == sealed
+    assert len(box.files()) == 2
+    assert box.usage() == box.numbered(range(2))
+    assert box.verify().ok
+
+
 def appending(box):
     """
     Return a task that appends three batches, with a new segment in between.

@@ -202,6 +202,22 @@ def test_damage_without_events_needs_no_new_segment(box):
     assert not box.verify().ok
 
 
+def test_commit_whose_line_hangs_on_a_damaged_one_is_found(box):
+    """
+    The newline between two commit lines is damaged: the second one, the last of the log, is proven all the same.
+    """
+    box.fill(1, 1, 0)
+    box.forget_head()
+    batches = box.batches()
+    put(box, [*batches[:2], batches[2][:-1] + b"x", batches[3]])
+    before = box.files()[0].read_bytes()
+
+    with box.open() as log:
+        assert log.recovery.quarantined is None
+        assert [damage.first_missing_seq for damage in log.recovery.read_again] == [1]
+    assert box.files()[0].read_bytes() == before
+
+
 def test_lost_opening_commit_is_made_up_from_the_segment_before(box):
     """
     The statement of all cursors is damaged: they are folded from the whole log instead.
@@ -347,6 +363,7 @@ def test_changed_order_or_content_is_noticed_and_read_around(box, mutate: Callab
     before = box.files()[0].read_bytes()
 
     assert not box.verify().ok
+    assert not box.verify().cut
     for _ in range(2):
         with box.open() as log:
             assert log.head.seq >= 6
@@ -576,6 +593,100 @@ def test_empty_last_segment_is_refused(box):
         assert not box.verify().ok
 
 
+@pytest.mark.parametrize("kept_lines", [0, 1])
+def test_last_segment_without_a_proven_batch_is_refused(box, kept_lines):
+    """
+    It is not cut down to nothing, with or without a header, even if others stand before it.
+    """
+    for segment_bytes_max in (1 << 20, 1):
+        box.fill(1, 1, segment_bytes_max=segment_bytes_max)
+        lines = box.files()[-1].read_bytes().splitlines(keepends=True)
+        hurt = box.copy("hurt")
+        hurt.files()[-1].write_bytes(b"".join(lines[:kept_lines]) + bytes(500))
+        hurt.forget_head()
+        before = hurt.snapshot()
+
+        with pytest.raises(LogBroken):
+            hurt.open()
+
+        assert hurt.snapshot() == before
+        assert not hurt.verify().ok
+
+
+def test_remembered_commit_that_is_damaged_is_no_cut(box):
+    """
+    We remember an older commit, whose hash is damaged: the log behind it is there.
+    """
+    box.fill(1, 1)
+    old = box.paths.head.read_bytes()
+    box.fill(1, 1)
+    batches = box.batches()
+    put(box, [*batches[:2], flipped(batches[2], len(batches[2]) - 20), *batches[3:]])
+    box.paths.head.write_bytes(old)
+
+    assert not box.verify().cut
+    with box.open() as log:
+        assert len(log.recovery.read_again) == 1
+
+
+def test_damaged_name_of_the_log_is_outvoted(box):
+    """
+    A flipped bit in a header does not make another log of it: readers and new segments name it as all others do.
+    """
+    box.fill(1, 1, 1, 1, segment_bytes_max=1)
+    with box.open() as log:
+        name = log.log_id
+    hurt = name.replace(name[0], "0" if name[0] != "0" else "1", 1)
+
+    for index in (0, 1, 3):
+        path = box.files()[index]
+        content = path.read_bytes()
+        path.write_bytes(content.replace(name.encode(), hurt.encode(), 1))
+        assert {part.log_id for part in slices(box.paths.log_directory)} == {name}
+        path.write_bytes(content)
+
+
+def test_damaged_name_of_a_single_segment_is_made_up_from_memory(box):
+    """
+    The remembered commit is there, so it is the log we remember.
+    """
+    box.fill(1, 1)
+    with box.open() as log:
+        name = log.log_id
+    content = box.files()[0].read_bytes()
+    box.files()[0].write_bytes(content.replace(name[:4].encode(), b"0000", 1))
+
+    with box.open() as log:
+        assert log.log_id == name
+
+
+def test_overlap_behind_a_damaged_end_is_refused(box):
+    """
+    A damaged end may explain what is missing, but not what is there twice.
+    """
+    box.fill(3, 1, segment_bytes_max=1)
+    first, second = box.files()
+    with first.open("ab") as file:
+        file.write(b"junk")
+    second.rename(box.paths.log_directory / f"{2:020d}.ndjson")
+
+    with pytest.raises(LogBroken):
+        box.open()
+
+    assert "link" in {damage.reason for damage in box.verify().damaged}
+
+
+def test_renamed_segment_is_refused(box):
+    """
+    Its name is the number of its first event.
+    """
+    box.fill(3, 3, 3, segment_bytes_max=1)
+    box.files()[1].rename(box.paths.log_directory / f"{4:020d}.ndjson")
+
+    with pytest.raises(LogBroken):
+        box.open()
+
+
 def test_endless_garbage_is_not_read_into_memory(box, monkeypatch):
     """
     A reader holds no more than the largest batch.
@@ -701,6 +812,7 @@ def test_recovery_event_is_json_of_our_own(box):
         [b'{"q":1,"id":"1"}\n', b'{"q":3,"id":"3"}\n'],
         [b'{"id":"1"}\n'],
         [b'{"q":1,"id":"1"}\n\n'],
+        [b'{"q":1,"id":"1"}\n{}\n', b'{"q":2,"id":"2"}\n'],
     ],
 )
 def test_wrong_numbers_are_noticed_although_the_hash_is_right(box, lines):

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from state.errors import LogLocked, StateUnusable
-from state.lock import Lock
+from state.lock import Lock, boot_id
 
 HOLD = """
 import sys, pathlib
@@ -57,11 +57,11 @@ def test_pid_of_the_past_means_nothing(tmp_path):
     """
     The kernel decides, not what stands in the file: pids are reused.
     """
-    (tmp_path / "lock").write_text("1 some-boot\n")
+    (tmp_path / "lock").write_text("1 some-boot" + "x" * 99)
 
     lock = Lock.take(tmp_path / "lock")
 
-    assert (tmp_path / "lock").read_text().split()[0] == str(os.getpid())
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()} {boot_id()}\n"
     lock.release()
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -320,6 +321,35 @@ def test_batch_is_one_write_and_one_sync(box, monkeypatch):
     assert calls == ["write", "fdatasync"] * 2
 
 
+def test_segment_is_on_disk_before_it_has_a_name_and_its_name_before_it_is_used(box, monkeypatch):
+    """
+    In any other order a power cut leaves an empty segment, or none.
+    """
+    calls: list[tuple[str, Path]] = []
+
+    def noted(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(first: int | Path, *rest: object) -> object:
+            path = Path(f"/proc/self/fd/{first}").readlink() if isinstance(first, int) else Path(first)
+            calls.append((name, path))
+            return real(first, *rest)
+
+        return call
+
+    for name in ("fsync", "rename", "pwrite"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+
+    box.open().close()
+
+    born = box.paths.temporary / box.files()[0].name
+    assert [call for call in calls if call[1] != box.paths.lock] == [
+        ("fsync", box.paths.root),
+        ("fsync", born),
+        ("rename", born),
+        ("fsync", box.paths.log_directory),
+        ("pwrite", box.paths.head),
+    ]
+
+
 def test_short_writes_are_continued(box, monkeypatch):
     """
     The system may take fewer bytes than it was given, at any time.
@@ -380,9 +410,11 @@ def test_disk_that_is_full_between_two_segments_is_waited_for(box, monkeypatch):
         for _ in range(2):
             with pytest.raises(DiskFull):
                 log.append([box.event(1)], {})
+            assert list(box.paths.temporary.iterdir()) == []
         monkeypatch.undo()
         log.append([box.event(1)], {})
 
+    assert box.files()[0].read_bytes().count(b'{"k":"seal"') == 1
     assert calls[0].startswith(b'{"k":"seal')
     assert box.usage() == box.numbered(range(2))
     assert box.verify().ok
