@@ -158,9 +158,12 @@ class ClaudeCode:
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the configured directories, else both default ones; then the wrappers' own stores."""
-        config_home = PurePath(environment.get("XDG_CONFIG_HOME") or home / ".config")
+        # A shell expands only the first `~` of a list. A relative path would depend on where the agent was started; we
+        # take it from home.
+        config_home = home / (environment.get("XDG_CONFIG_HOME") or ".config")
         configured = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
-        bases = [PurePath(part) for part in configured] or [config_home / "claude", home / ".claude"]
+        named = [home / part.removeprefix("~/") for part in configured]
+        bases = named or [config_home / "claude", home / ".claude"]
         yield from (Root(base / "projects") for base in bases)
         yield Root(home / ".cc-mirror")
         yield Root(config_home / "Claude" / "local-agent-mode-sessions")

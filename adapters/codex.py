@@ -204,7 +204,7 @@ class Codex:
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the live and the archived store; a finished rollout is moved from one to the other."""
-        base = PurePath(environment.get("CODEX_HOME") or home / ".codex")
+        base = home / (environment.get("CODEX_HOME") or ".codex")
         yield Root(base / "sessions")
         yield Root(base / "archived_sessions", role="archived")
 

@@ -79,6 +79,7 @@ def test_both_default_directories_are_read():
         ("/one", ["/one/projects"]),
         ("/one,/two", ["/one/projects", "/two/projects"]),
         (" /one , /two ,", ["/one/projects", "/two/projects"]),
+        ("/one,~/two,three", ["/one/projects", "/home/bob/two/projects", "/home/bob/three/projects"]),
         ("", [str(path) for path in DEFAULTS]),
         (" , ", [str(path) for path in DEFAULTS]),
     ],

@@ -96,7 +96,7 @@ def test_live_and_archived_store_are_read():
     """
     assert [("/home/bob/.codex/sessions", "main"), ("/home/bob/.codex/archived_sessions", "archived")] == roots()
     assert [("/x/sessions", "main"), ("/x/archived_sessions", "archived")] == roots(CODEX_HOME="/x")
-    assert roots() == roots(CODEX_HOME="")
+    assert roots() == roots(CODEX_HOME="") == roots(CODEX_HOME=".codex")
 
 
 @pytest.mark.parametrize("place", ["2025/11/01/", "", "anywhere/"])

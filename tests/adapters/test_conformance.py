@@ -271,10 +271,8 @@ def test_directories_are_named_whether_they_exist_or_not(agent, tmp_path):
     """
     Roots are a function of home and settings: they are named anew at each sweep and nothing is looked up.
     """
-    for environment in (
-        {},
-        {"XDG_CONFIG_HOME": "/x", "XDG_DATA_HOME": "/x", "CODEX_HOME": "/x", "CLAUDE_CONFIG_DIR": "/x"},
-    ):
+    names = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "GPTME_LOGS_HOME")
+    for environment in ({}, dict.fromkeys(names, "/x"), dict.fromkeys(names, "x")):
         first, second = (list(ADAPTERS[agent].roots(tmp_path / "nobody", environment)) for _ in range(2))
 
         assert first == second

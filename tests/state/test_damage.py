@@ -11,7 +11,7 @@ import pytest
 
 from state.errors import LogBroken, LogCut, TallystickError
 from state.read import slices
-from state.segment import batch_bytes
+from state.segment import chained
 
 
 def put(box, batches: list[bytes]) -> None:
@@ -806,25 +806,30 @@ def test_recovery_event_is_json_of_our_own(box):
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("first_seq", "count", "lines"),
     [
-        [b'{"q":2,"id":"2"}\n'],
-        [b'{"q":1,"id":"1"}\n', b'{"q":3,"id":"3"}\n'],
-        [b'{"id":"1"}\n'],
-        [b'{"q":1,"id":"1"}\n\n'],
-        [b'{"q":1,"id":"1"}\n{}\n', b'{"q":2,"id":"2"}\n'],
+        (1, 1, b'{"q":2,"id":"2"}\n'),
+        (1, 2, b'{"q":1,"id":"1"}\n{"q":3,"id":"3"}\n'),
+        (1, 1, b'{"id":"1"}\n'),
+        (1, 1, b'{"q":1,"id":"1"}\n\n'),
+        (1, 2, b'{"q":1,"id":"1"}\n{}\n{"q":2,"id":"2"}\n'),
+        (1, 0, b'{"q":1,"id":"1"}\n'),
+        (2, 1, b'{"q":1,"id":"1"}\n'),
+        (2, 1, b'{"q":2,"id":"2"}\n'),
+        (0, 1, b'{"q":0,"id":"0"}\n'),
     ],
 )
-def test_wrong_numbers_are_noticed_although_the_hash_is_right(box, lines):
+def test_wrong_numbers_are_noticed_although_the_hash_is_right(box, first_seq, count, lines):
     """
     A hash proves what was written, not that it was right to write it.
     """
     box.fill(1)
     with box.open() as log:
-        at, now = log._tip.at, log._tip.writer.instant()
-    content, _ = batch_bytes(at, lines, b"{}", now)
+        chain = log.head.chain
+    line = b'{"k":"commit","s":%d,"n":%d,"cur":{},"t":"","m":0,"boot":"","h":"' % (first_seq, count)
+    ending = chained(chain, lines + line).encode() + b'"}\n'
     with box.files()[0].open("ab") as file:
-        file.write(content)
+        file.write(lines + line + ending)
 
-    assert box.verify().unfinished_bytes == len(content)
+    assert box.verify().unfinished_bytes == len(lines + line + ending)
     assert len(box.usage()) == 1
