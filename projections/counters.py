@@ -716,19 +716,28 @@ def _burst(thread: Thread, stream: Stream) -> int:
     """
     Return how many leading totals were written in one burst, as copied history is.
 
-    Behind a foreign header one total is enough; without one only several in a burst prove a copy.
+    Behind a foreign header one total is enough; without one only several in a burst prove a copy. What stands between
+    a foreign header and the next turn is copied at whatever pace: no answer comes before a turn has begun.
     """
     foreign = [each for each in stream.statements if each.kind == "session" and each.stated_id not in (None, thread.id)]
     totals = stream.totals
-    start = foreign[0].time_micros if foreign else next((t.statement.time_micros for t in totals), None)
-    if start is None:
-        return 0
-    count, previous, before = 0, start, ZERO
+    copied = _before_next_turn(stream, foreign[0]) if foreign else 0
+    count, before = 0, ZERO
+    previous = foreign[0].time_micros if foreign else next((t.statement.time_micros for t in totals), None)
     for total in totals:
         now, vector = total.statement.time_micros, total.vector
         vector = before if vector is None or vector.is_zero else vector
-        if now is None or now - previous >= BURST_GAP_MICROS or vector.total < STALE_RATIO * before.total:
+        is_burst = now is not None and previous is not None and now - previous < BURST_GAP_MICROS
+        if count >= copied and not (is_burst and vector.total >= STALE_RATIO * before.total):
             break
         count, previous, before = count + 1, now, vector
     distinct = len({total.vector for total in totals[:count]})
     return count if foreign or distinct > 1 else 0
+
+
+def _before_next_turn(stream: Stream, header: Statement) -> int:
+    """Return how many totals stand before the first turn behind *header*; 0 when no turn follows."""
+    place = next(
+        (s.offset_bytes for s in stream.statements if s.kind == "turn" and s.offset_bytes > header.offset_bytes), -1
+    )
+    return sum(total.statement.offset_bytes < place for total in stream.totals)

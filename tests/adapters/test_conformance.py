@@ -256,6 +256,17 @@ def test_no_damage_to_a_line_ends_the_reader_or_gets_out(agent, data):
 
 
 @pytest.mark.parametrize("agent", ADAPTERS)
+def test_byte_order_mark_is_no_part_of_a_line(agent):
+    """
+    Files that were put together on Windows may have one before any line.
+    """
+    for header, line in readable(agent):
+        written = json.dumps(line).encode()
+
+        assert read(agent, written, header) == read(agent, b"\xef\xbb\xbf" + written, header)
+
+
+@pytest.mark.parametrize("agent", ADAPTERS)
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"payload":{"info":', b'{"message":{"usage":{"iterations":['])
 def test_line_nested_too_deep_is_rejected(agent, opening):
     """

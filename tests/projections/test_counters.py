@@ -835,12 +835,15 @@ def test_zero_at_the_border_does_not_hide_that_the_child_starts_again():
     assert [A_AND_B] == worth(count(child, parent=[rollout(A, thread=PARENT)]))
 
 
+@pytest.mark.parametrize("foreign", [True, False])
 @pytest.mark.parametrize("pause", [BURST, 0.5, 0.999])
-def test_unknown_parents_history_is_one_burst(pause):
+def test_unknown_parents_history_is_one_burst(pause, foreign):
     """
-    Nobody answers within a second: what follows a foreign header in one burst was copied.
+    Nobody answers within a second: what was written in one burst was copied.
     """
-    folded = count(child_of(A, B, A, pause=pause).turn("gpt-5.5", pause=PACE).total(plus(A, B, A, B), B))
+    folded = count(
+        child_of(A, B, A, pause=pause, foreign=foreign).turn("gpt-5.5", pause=PACE).total(plus(A, B, A, B), B)
+    )
 
     assert [B] == worth(folded)
     assert {"inherited": 3} == reasons(folded)
@@ -854,6 +857,26 @@ def test_copied_turns_do_not_end_the_burst():
     child = child_of(A).turn("gpt-5.5", pause=BURST).total(A_AND_B, B, pause=BURST)
 
     assert [A] == worth(count(child.turn("gpt-5.5", pause=PACE).total(plus(A_AND_B, A), A)))
+
+
+@pytest.mark.parametrize("own", [plus(A_AND_B, A), A])
+def test_totals_before_the_first_turn_are_copied_at_whatever_pace(own):
+    """
+    No answer comes before a turn: what stands between a foreign header and the next turn took half a minute to copy.
+    """
+    child = child_of(A, B, pause=3.0).turn("gpt-5.5", pause=PACE).total(own, A)
+
+    assert ([A], {"inherited": 2}) == (worth(count(child)), reasons(count(child)))
+
+
+def test_totals_behind_a_copied_turn_need_their_parent():
+    """
+    A slow copy that goes on behind a turn cannot be told from own answers: it counts.
+    """
+    child = child_of(A, pause=3.0).turn("gpt-5.5", pause=3.0).total(A_AND_B, B, pause=3.0)
+
+    assert [B] == worth(count(child))
+    assert [] == worth(count(child, parent=[rollout(A, B, thread=PARENT)]))
 
 
 def test_burst_ends_where_the_total_starts_again():

@@ -534,7 +534,8 @@ def test_call_knows_its_thread_and_its_parent(live):
     """
     Directory, branch, version and parent are those of the thread's own header; the directory also of the turn.
     """
-    child = Rollout(T2).meta(parent_thread_id=T1, cwd="/srv/child").meta(of=T1, cwd="/srv/parent").total(A, A)
+    child = Rollout(T2).meta(parent_thread_id=T1, cwd="/srv/child").meta(of=T1, cwd="/srv/parent")
+    child.line("turn_context", {}).total(A, A)
     live.put(place(T2), child.line("turn_context", {"cwd": "/srv/turn"}).total(plus(A, C), C).lines)
 
     first, second = live.read().calls
