@@ -73,12 +73,12 @@ class Decoder(Generic[T]):
 
     def _mended(self, line: bytes) -> T | LineRejected:
         """
-        Decode a line that is no valid JSON once more, without bytes that are no text and lone halves of characters.
+        Decode a line that is no valid JSON once more: without byte order mark, bytes that are no text, half characters.
 
         JavaScript and Python both escape the halves of an emoji that was cut in two. Our decoder refuses such a line
         even where it skips the string; a call must not be lost to a character that nobody reads.
         """
-        mended = line.decode("utf-8", "replace").encode()
+        mended = line.lstrip(b"\xef\xbb\xbf").decode("utf-8", "replace").encode()
         if b"\\u" in mended:
             mended = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], mended)
         if mended == line:
