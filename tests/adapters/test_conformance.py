@@ -264,6 +264,7 @@ def test_byte_order_mark_is_no_part_of_a_line(agent):
         written = json.dumps(line).encode()
 
         assert read(agent, written, header) == read(agent, b"\xef\xbb\xbf" + written, header)
+    assert "invalid_json" == plain(read(agent, b"\xef\xbb\xbf" * 100_000, header))[0]["code"]
 
 
 @pytest.mark.parametrize("agent", ADAPTERS)

@@ -508,6 +508,13 @@ def test_first_record_is_no_twin_of_a_response_before_a_rollback():
     assert [A, A] == worth(count(file))
 
 
+def test_first_record_behind_a_resume_is_no_twin():
+    """
+    A total is written beside its record: what stands before the header was another response.
+    """
+    assert [A, A] == worth(count(File().header().total(A, A).header().record("compaction", A)))
+
+
 def test_total_that_stands_alone_is_no_twin():
     """
     Where nothing is written side by side, the next total tells how many responses there were.
@@ -867,6 +874,15 @@ def test_totals_before_the_first_turn_are_copied_at_whatever_pace(own):
     child = child_of(A, B, pause=3.0).turn("gpt-5.5", pause=PACE).total(own, A)
 
     assert ([A], {"inherited": 2}) == (worth(count(child)), reasons(count(child)))
+
+
+def test_turn_before_the_copied_history_is_none_of_its_own():
+    """
+    Only a turn behind the foreign header ends what was copied.
+    """
+    child = File().header(parents=[PARENT]).turn("gpt-5.5").header(of=PARENT).total(A, A).turn(pause=PACE)
+
+    assert [B] == worth(count(child.total(A_AND_B, B)))
 
 
 def test_totals_behind_a_copied_turn_need_their_parent():

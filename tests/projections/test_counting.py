@@ -697,13 +697,13 @@ def test_conversation_without_metadata_is_unmetered(home):
     assert 1 == counted.document["unmetered_sources"]
 
 
-def test_agents_do_not_share_identities(home):
+def test_agents_do_not_share_identities(live):
     """
     Each agent's calls are its own, whatever their ids.
     """
-    home.write(transcript(S1), said())
-    home.write(f"{LOGS}/{S1}/conversation.jsonl", answered(10))
+    live.put(transcript(S1), [said()])
+    live.put(f"{LOGS}/{S1}/conversation.jsonl", [answered(10)])
 
-    counted = home.counted()
+    counted = live.read()
 
     assert ((1, 3, 0, 0, 10), (1, 3, 5, 20, 10)) == (counted.claude(), counted.gptme())
