@@ -440,7 +440,6 @@ def test_a_vanished_home_keeps_everything(host: Host) -> None:
     assert "gone" not in host.changes()
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root reads everything")
 def test_an_unreadable_file_is_told_and_read_once_it_is_readable(host: Host) -> None:
     """
     Permission denied is evidence with a reason; the file is retried.
