@@ -386,7 +386,7 @@ FILES = {
         {
             transcript(S1): [said("msg_a")],
             f".config/claude/projects/-srv-repo/{S1}.jsonl": [said("msg_a"), said("msg_b")],
-            f".cc-mirror/work/config/projects/-srv-repo/{S2}.jsonl": [said("msg_c", session=S2)],
+            f".cc-mirror/team/config/projects/-srv-repo/{S2}.jsonl": [said("msg_c", session=S2)],
             f".config/Claude/local-agent-mode-sessions/a/.claude/projects/x/{S3}.jsonl": [said("msg_d", session=S3)],
         },
         {S1: (2, 6, 0, 0, 20), S2: (1, 3, 0, 0, 10), S3: (1, 3, 0, 0, 10)},
