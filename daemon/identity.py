@@ -46,14 +46,9 @@ def continuity(source: RandomAccess, offset_bytes: int) -> str:
     return samples.hexdigest()[:32]
 
 
-def generation(status: os.stat_result, epoch: int) -> str:
-    """Name the content of a file: device, inode, and how often the content was replaced in place."""
-    return f"{status.st_dev}:{status.st_ino}:{epoch}"
-
-
-def epoch_of(generation_name: str) -> int:
-    """Return how often the content of *generation_name* had been replaced in place."""
-    return int(generation_name.rpartition(":")[2])
+def generation(status: os.stat_result, seq: int) -> str:
+    """Name the content of a file: device, inode, and the event with which reading it began; never given twice."""
+    return f"{status.st_dev}:{status.st_ino}:{seq}"
 
 
 def stored_name(name: str) -> str:

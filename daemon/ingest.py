@@ -1,23 +1,24 @@
 """
-Line to evidence to log: one catch-up pass over everything a sweep finds.
+Sources to log: whatever a sweep or a wake has seen is read from its cursor on.
 
-Nothing is remembered here between passes: where reading goes on stands in the cursors, which the log commits together
-with the events. A kill at any instant neither loses nor doubles.
+What is remembered here between two looks is for speed only: where reading goes on stands in the cursors, which the log
+commits together with the events. A kill at any instant neither loses nor doubles.
 """
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from adapters.contract import Adapter, Header, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
+from adapters.contract import Adapter, Header
 from daemon.discover import Denied, Found, RootSeen, Seen, deny_code
-from daemon.identity import continuity, epoch_of, generation, line_hash, real_path, stored_name, stored_path
-from daemon.provenance import SourceChanged, Stamp, salted_hash
-from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, DamagedArchive, NotRegular, SourceFile
+from daemon.identity import continuity, generation, real_path, stored_name, stored_path
+from daemon.provenance import SourceChanged, Stamp
+from daemon.reading import Reading, cleaned
+from daemon.tail import LINE_BYTES_MAX, DamagedArchive, NotRegular, SourceFile
 from state.cursors import Cursor
 from state.log import Log
 from state.vocabulary import SourceChange
@@ -26,8 +27,13 @@ from state.vocabulary import SourceChange
 BATCH_EVENTS: Final = 1_000
 BATCH_BYTES: Final = 256 * 1024
 
-#: What a line of nothing but NULs says: a hole that a crash left.
-_NUL_RUN: Final = (LineRejected(code="nul_run"),)
+#: One look at a file of a running daemon reads about so many bytes, then others have their turn.
+LOOK_BYTES: Final = 4 * 1024 * 1024
+#: So long nothing was written before a last line without newline is taken as it is, in seconds.
+IDLE_SECONDS: Final = 600
+#: A file that is shorter than what was read of it is believed after so many equal looks, or so many at all.
+SHRUNK_LOOKS: Final = 2
+SHRUNK_POLLS_MAX: Final = 10
 
 Clock = Callable[[], datetime]
 
@@ -56,9 +62,19 @@ class Batch:
         self._bytes = 0
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self._events and not self._cursors
+
+    @property
     def is_full(self) -> bool:
         """Whether it is time to commit."""
         return len(self._events) >= BATCH_EVENTS or self._bytes >= BATCH_BYTES or len(self._cursors) >= BATCH_EVENTS
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number that the next event gets."""
+        return self._log.head.seq + 1 + len(self._events)
 
     def cursor(self, key: str) -> Cursor | None:
         """Return how far a source is read, this batch included."""
@@ -74,15 +90,20 @@ class Batch:
         self._cursors[key] = cursor
 
     def commit(self) -> int:
-        """Make everything durable; returns the number of events."""
-        if not self._events and not self._cursors:
-            return 0
+        """
+        Make everything durable; returns the number of events.
+
+        When the disk is full, what is not durable yet stays here, and the same call may be tried again.
+        """
         count = 0
-        for first in range(0, len(self._events), BATCH_EVENTS) or (0,):
-            events = self._events[first : first + BATCH_EVENTS]
-            is_last = first + BATCH_EVENTS >= len(self._events)
+        while not self.is_empty:
+            events = self._events[:BATCH_EVENTS]
+            is_last = len(self._events) == len(events)
             count += self._log.append(events, self._cursors if is_last else {}).count
-        self._events, self._cursors, self._bytes = [], {}, 0
+            del self._events[: len(events)]
+            if is_last:
+                self._cursors = {}
+        self._bytes = 0
         return count
 
 
@@ -91,137 +112,277 @@ def key_of(adapter: Adapter, path: str) -> str:
     return f"{adapter.agent}:{stored_path(path)}"
 
 
-class Ingest:
-    """One pass: every file of a sweep, read from its cursor on."""
+@dataclass(slots=True)
+class _Shrunk:
+    """A file that is shorter than what was read of it; ``looks`` counts how often it was seen so, unchanged."""
 
-    def __init__(self, log: Log[Cursor], clock: Clock, progress: Callable[[int], None] = lambda _: None) -> None:
+    found: Found
+    is_settled: bool = False
+    looks: int = 0
+    polls: int = 0
+
+
+class Ingest:
+    """
+    Sources to log: whatever a sweep or a wake has seen is read from its cursor on.
+
+    ``is_live``: files are looked at again and again while agents write them. Then a last line without newline waits
+    until it is idle, a file that is suddenly shorter is given time to be whole again, and one look reads a bounded
+    part of a file, so that no file keeps the others waiting.
+    """
+
+    def __init__(
+        self,
+        log: Log[Cursor],
+        clock: Clock,
+        progress: Callable[[int], None] = lambda _: None,
+        *,
+        is_live: bool = False,
+    ) -> None:
         self._log = log
         self._clock = clock
         self._progress = progress
-        self._batch = Batch(log)
+        self._is_live = is_live
+        self.batch = Batch(log)
         self._pass = Pass()
         self._seen: set[str] = set()
-        self._by_inode: dict[str, list[str]] = {}
+        self._adapters: dict[str, Adapter] = {}
+        self._shrunk: dict[str, _Shrunk] = {}
+        #: Bytes of each source that are behind its mark; sources without any are not in here.
+        self.backlog: dict[str, int] = {}
+        self._by_inode: dict[str, set[str]] = {}
         for key, cursor in log.cursors.items():
-            self._by_inode.setdefault(cursor.generation.rpartition(":")[0], []).append(key)
+            self._index(key, cursor)
 
     def run(self, seen: Iterable[Seen]) -> Pass:
         """Read everything in *seen*; commits as it goes, and once more at the end."""
-        sweep = list(seen)
-        self._seen = {key_of(each.adapter, each.path) for each in sweep}
-        for each in sweep:
-            match each:
-                case Found():
-                    self._pass.files += 1
-                    self._read(each)
-                case Denied():
-                    self._deny(each)
-                case RootSeen():
-                    self._root(each)
-        self._note_vanished({each.adapter.agent: each.adapter for each in sweep})
-        self._commit()
+        self.begin_sweep()
+        for each in seen:
+            while self.look(each):
+                pass
+        read = self.end_sweep()
+        self.commit()
+        return read
+
+    def begin_sweep(self) -> None:
+        """Forget what was seen: a sweep over all roots begins."""
+        self._pass, self._seen = Pass(), set()
+
+    def look(self, seen: Seen) -> bool:
+        """Take in what there is to say of one place; true when more of it is left to read."""
+        self._adapters[seen.adapter.agent] = seen.adapter
+        match seen:
+            case Found():
+                key = key_of(seen.adapter, seen.path)
+                self._pass.files += key not in self._seen
+                self._seen.add(key)
+                return self._read(key, seen)
+            case Denied():
+                self._deny(seen)
+            case RootSeen():
+                self._root(seen)
+        return False
+
+    def end_sweep(self) -> Pass:
+        """State what vanished since the last sweep over all roots, and return what this one did."""
+        self._note_vanished()
         return self._pass
 
-    def _commit(self) -> None:
-        self._pass.events += self._batch.commit()
+    def poll_shrunk(self) -> None:
+        """
+        Look again at files that were shorter than what was read of them; to be called about once a second.
+
+        gptme writes its whole file at every message, and a reader sees size 0, then a part, then all of it. That is no
+        truncation: only a file that stays short is one.
+        """
+        for key, shrunk in list(self._shrunk.items()):
+            try:
+                status = os.stat(shrunk.found.path, follow_symlinks=False)  # noqa: PTH116 - beside the sweep's
+            except OSError:
+                del self._shrunk[key]
+                continue
+            before = shrunk.found.status
+            is_same = (status.st_size, status.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+            shrunk.found = replace(shrunk.found, status=status)
+            shrunk.polls += 1
+            shrunk.looks = shrunk.looks + 1 if is_same else 0
+            shrunk.is_settled = shrunk.looks >= SHRUNK_LOOKS or shrunk.polls >= SHRUNK_POLLS_MAX
+            if shrunk.is_settled or not is_same:
+                self.look(shrunk.found)
+
+    @property
+    def has_shrunk(self) -> bool:
+        """Whether some file waits for `poll_shrunk`."""
+        return bool(self._shrunk)
+
+    def commit(self) -> int:
+        """Make what was read durable; returns the number of events."""
+        count = self.batch.commit()
+        self._pass.events += count
+        return count
+
+    def _move(self, key: str, cursor: Cursor) -> None:
+        before = self.batch.cursor(key)
+        if before is None or before.generation != cursor.generation:
+            if before is not None:
+                self._by_inode[_inode(before)].discard(key)
+            self._index(key, cursor)
+        self.batch.move(key, cursor)
+
+    def _index(self, key: str, cursor: Cursor) -> None:
+        self._by_inode.setdefault(_inode(cursor), set()).add(key)
 
     # -- one file ------------------------------------------------------------------------------------------------
 
-    def _read(self, found: Found) -> None:
-        key = key_of(found.adapter, found.path)
-        known = self._batch.cursor(key)
-        if known is not None and _is_unchanged(known, found) and os.access(found.path, os.R_OK):
+    def _read(self, key: str, found: Found) -> bool:
+        known = self.batch.cursor(key)
+        if known is not None and self._has_nothing_new(known, found) and os.access(found.path, os.R_OK):
             self._progress(found.status.st_size)
-            return
+            return False
         try:
             with SourceFile(found.path) as source:
-                self._read_open(key, known, found, source)
+                return self._read_open(key, known, found, source)
         except DamagedArchive:
             self._deny(Denied(found.path, found.adapter, "damaged_archive"))
         except NotRegular:
             self._deny(Denied(found.path, found.adapter, "not_regular"))
         except OSError as error:
             self._deny(Denied(found.path, found.adapter, deny_code(error)))
+        return False
 
-    def _read_open(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> None:
+    def _has_nothing_new(self, known: Cursor, found: Found) -> bool:
+        if not _is_unchanged(known, found):
+            return False
+        has_unsaid_tail = known.size_bytes > known.offset_bytes and known.tail_hash is None
+        return not has_unsaid_tail or found.path.endswith(".zst") or not self._is_final(found.status)
+
+    def _is_final(self, status: os.stat_result) -> bool:
+        """Say whether a last line without newline is to be taken as it is: nobody seems to write at it any more."""
+        return not self._is_live or self._clock().timestamp() - status.st_mtime >= IDLE_SECONDS
+
+    def _read_open(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> bool:
         header = _completed(found, source)
         if header is None:
-            return  # not one line yet, and the adapter needs the first to know the session
+            return False  # not one line yet, and the adapter needs the first to know the session
         start = self._place(key, known, found, source)
+        if start is None:
+            return False  # shorter than what was read: it is given time
         cursor = msgspec.structs.replace(
             start,
             session_id=header.session_id,
             name=stored_name(header.name),
             role=header.role,
-            state="present",
             size_bytes=0,
             is_reparsed=start.is_reparsed and not start.size_bytes,
         )
-        reading = _Reading(found.adapter, header, source, cursor, self._log.log_id)
-        before = cursor.offset_bytes
-        for chunk in source.chunks(cursor.offset_bytes):
-            self._batch.add(reading.events(chunk, self._clock()))
-            if self._batch.is_full:
-                self._batch.move(key, reading.cursor)
-                self._commit()
-            self._progress(chunk.end_bytes - chunk.offset_bytes)
-        self._batch.add(reading.unterminated(self._clock()))
-        self._batch.move(key, reading.finished())
-        if self._batch.is_full:
-            self._commit()
+        reading = Reading(found.adapter, header, source, cursor, self._log.log_id)
+        try:
+            is_finished = self._take(key, reading, source)
+        except OSError:
+            # What was read is evidence, and reading goes on behind it: never the same lines at every look.
+            self._move(key, reading.cursor)
+            raise
+        finally:
+            self._pass.bytes_read += reading.offset_bytes - cursor.offset_bytes
+            self._pass.rejected += reading.rejected - cursor.rejected_lines
+            self._count_backlog(key, source, reading.offset_bytes)
+        if not is_finished:
+            self._move(key, reading.cursor)
+            return True
+        if self._is_final(source.status):
+            self.batch.add(reading.unterminated(self._clock()))
+        if cursor.state != "present":
+            self._state(found, cursor.generation, SourceChanged(change="readable"))
+        self._move(key, msgspec.structs.replace(reading.finished(), state="present"))
+        self._commit_full()
         self._pass.files_read += 1
-        self._pass.bytes_read += reading.offset_bytes - before
-        self._pass.rejected += reading.rejected - cursor.rejected_lines
+        return False
 
-    def _place(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> Cursor:
-        """Return the cursor from which to go on, and state what happened to the file since."""
+    def _take(self, key: str, reading: Reading, source: SourceFile) -> bool:
+        """Read complete lines to the end of the file; false when this look has read enough of it."""
+        start = reading.offset_bytes
+        for chunk in source.chunks(start):
+            self.batch.add(reading.events(chunk, self._clock()))
+            if self.batch.is_full:
+                self._move(key, reading.cursor)
+                self.commit()
+            self._progress(chunk.end_bytes - chunk.offset_bytes)
+            # A compressed file is read in one go: each look would decompress it from its beginning.
+            if self._is_live and reading.offset_bytes - start >= LOOK_BYTES and not source.is_compressed:
+                return False
+        return True
+
+    def _commit_full(self) -> None:
+        if self.batch.is_full:
+            self.commit()
+
+    def _count_backlog(self, key: str, source: SourceFile, offset_bytes: int) -> None:
+        left = 0 if source.is_compressed else source.status.st_size - offset_bytes
+        if left > 0:
+            self.backlog[key] = left
+        else:
+            self.backlog.pop(key, None)
+
+    def _place(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> Cursor | None:
+        """
+        Return the cursor from which to go on, and state what happened to the file since; ``None`` to look again later.
+        """
         if known is None or not known.generation:
-            return self._open_new(key, found, source)
+            return self._open_new(key, known, found, source)
         if known.parser_version != found.adapter.parser_version:
             again = self._begin_again(known, found, "reparsed", known.generation)
             return msgspec.structs.replace(again, is_reparsed=True)
         change = _what_changed(known, source)
+        if change == "truncated" and self._is_given_time(key, found):
+            return None
+        self._shrunk.pop(key, None)
         if change is None:
-            if known.state != "present":
-                self._state(found, known.generation, SourceChanged(change="readable"))
-            return known
-        return self._begin_again(known, found, change, self._next_generation(source, epoch_of(known.generation)))
+            if known.state in ("present", "unreadable"):
+                return known  # an unreadable one is readable again only once it was read to its end
+            self._state(found, known.generation, SourceChanged(change="readable"))
+            return msgspec.structs.replace(known, state="present")
+        return self._begin_again(known, found, change, self._next_generation(source))
+
+    def _is_given_time(self, key: str, found: Found) -> bool:
+        if not self._is_live:
+            return False
+        return not self._shrunk.setdefault(key, _Shrunk(found)).is_settled
 
     def _begin_again(self, known: Cursor, found: Found, change: SourceChange, name: str) -> Cursor:
         self._state(found, name, SourceChanged(change=change, size_bytes=found.status.st_size))
         return _fresh(found, name, known.source_path)
 
-    def _open_new(self, key: str, found: Found, source: SourceFile) -> Cursor:
+    def _open_new(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> Cursor:
         moved = self._moved_from(key, found, source)
         if moved is None:
-            name = self._next_generation(source, -1)
+            name = self._next_generation(source)
             self._state(found, name, SourceChanged(change="opened", size_bytes=found.status.st_size))
-            return _fresh(found, name, stored_path(found.path))
+            fresh = _fresh(found, name, stored_path(found.path))
+            return msgspec.structs.replace(fresh, state=known.state) if known is not None else fresh
         old_key, old = moved
-        self._batch.move(old_key, msgspec.structs.replace(old, state="moved"))
+        self._move(old_key, msgspec.structs.replace(old, state="moved"))
         self._state(found, old.generation, SourceChanged(change="moved", previous_path=old.source_path))
         return msgspec.structs.replace(old, source_path=stored_path(found.path), state="present")
 
     def _moved_from(self, key: str, found: Found, source: SourceFile) -> tuple[str, Cursor] | None:
         """Return the cursor of the same file under its former name, when its content is still the one we read."""
-        for old_key in self._by_inode.get(f"{source.status.st_dev}:{source.status.st_ino}", ()):
-            old = self._batch.cursor(old_key)
-            if old_key in self._seen or old_key == key or old is None or old.name != stored_name(found.header.name):
+        for old_key in sorted(self._by_inode.get(f"{source.status.st_dev}:{source.status.st_ino}", ())):
+            old = self.batch.cursor(old_key)
+            if old_key == key or old is None or old.name != stored_name(found.header.name):
                 continue
+            if _is_still_there(old, source.status):
+                continue  # a second name of one file
             is_same = old.agent == found.adapter.agent and old.state in ("present", "gone")
             if is_same and old.parser_version == found.adapter.parser_version and _what_changed(old, source) is None:
                 return old_key, old
         return None
 
-    def _next_generation(self, source: SourceFile, epoch: int) -> str:
-        """Name new content; an inode given to another file never brings back an old name."""
-        inode = f"{source.status.st_dev}:{source.status.st_ino}"
-        others = [self._batch.cursor(each) for each in self._by_inode.get(inode, ())]
-        used = [epoch_of(each.generation) for each in others if each is not None and each.generation]
-        return generation(source.status, max([epoch, *used]) + 1)
+    def _next_generation(self, source: SourceFile) -> str:
+        """Name new content by the event that states it: an inode that is given away brings back no old name."""
+        return generation(source.status, self.batch.next_seq)
 
     def _state(self, found: Found, name: str, change: SourceChanged) -> None:
-        self._batch.add([Stamp(found.adapter, found.path, name, found.header, self._clock()).event(change)])
+        self.batch.add([Stamp(found.adapter, found.path, name, found.header, self._clock()).event(change)])
 
     # -- what cannot be read -------------------------------------------------------------------------------------
 
@@ -229,7 +390,7 @@ class Ingest:
         self._pass.denied.append(denied)
         key = key_of(denied.adapter, denied.path)
         self._seen.add(key)
-        known = self._batch.cursor(key)
+        known = self.batch.cursor(key)
         if known is not None and known.state == "unreadable":
             return
         self._note(
@@ -238,7 +399,7 @@ class Ingest:
 
     def _root(self, root: RootSeen) -> None:
         (self._pass.roots_seen if root.exists else self._pass.roots_missing).append(root.path)
-        known = self._batch.cursor(key_of(root.adapter, root.path))
+        known = self.batch.cursor(key_of(root.adapter, root.path))
         if not root.exists and (known is None or known.state != "missing"):
             self._note(root.adapter, root.path, known, SourceChanged(change="missing", code="missing"), "missing")
         elif root.exists and known is not None and known.state != "present":
@@ -246,20 +407,20 @@ class Ingest:
 
     def _note(self, adapter: Adapter, path: str, known: Cursor | None, change: SourceChanged, state: str) -> None:
         """State what happened to a place, once: its cursor remembers."""
-        self._batch.add([Stamp(adapter, path, known.generation if known else "", None, self._clock()).event(change)])
+        self.batch.add([Stamp(adapter, path, known.generation if known else "", None, self._clock()).event(change)])
         cursor = known or Cursor(adapter.agent, stored_path(path), "", adapter.parser_version)
-        self._batch.move(key_of(adapter, path), msgspec.structs.replace(cursor, state=state))
+        self._move(key_of(adapter, path), msgspec.structs.replace(cursor, state=state))
 
-    def _note_vanished(self, adapters: dict[str, Adapter]) -> None:
+    def _note_vanished(self) -> None:
         """State which known files are gone, and which denied places are not denied any more. History stays."""
         for key in sorted(self._log.cursors.keys() - self._seen):
-            cursor = self._batch.cursor(key)
-            if cursor is None or cursor.agent not in adapters or cursor.state not in ("present", "unreadable"):
+            cursor = self.batch.cursor(key)
+            if cursor is None or cursor.agent not in self._adapters or cursor.state not in ("present", "unreadable"):
                 continue
             path = real_path(cursor.source_path)
             change = self._vanished(path, cursor)
             if change is not None:
-                self._note(adapters[cursor.agent], path, cursor, SourceChanged(change=change), "gone")
+                self._note(self._adapters[cursor.agent], path, cursor, SourceChanged(change=change), "gone")
 
     def _vanished(self, path: str, cursor: Cursor) -> SourceChange | None:
         """Return what became of a place the sweep did not see; ``None`` while that cannot be told."""
@@ -275,119 +436,16 @@ class Ingest:
         return "readable" if is_denied_place else None
 
 
-class _Reading:
-    """The lines of one open file on their way to evidence."""
-
-    def __init__(self, adapter: Adapter, header: Header, source: SourceFile, cursor: Cursor, salt: str) -> None:
-        self._adapter = adapter
-        self._header = header
-        self._source = source
-        self._salt = salt
-        self._start = cursor
-        self.offset_bytes = cursor.offset_bytes
-        self.lines = cursor.lines
-        self._usage = cursor.usage_lines
-        self.rejected = cursor.rejected_lines
-        self._unrecognised = cursor.unrecognised_lines
-        self._unmetered = cursor.unmetered_turns
-        self._tail_hash = cursor.tail_hash
-
-    @property
-    def cursor(self) -> Cursor:
-        """The place after the last chunk."""
-        return msgspec.structs.replace(
-            self._start,
-            offset_bytes=self.offset_bytes,
-            modified_ns=self._source.status.st_mtime_ns,
-            changed_ns=self._source.status.st_ctime_ns,
-            continuity="" if self._source.is_compressed else continuity(self._source, self.offset_bytes),
-            tail_hash=self._tail_hash,
-            lines=self.lines,
-            usage_lines=self._usage,
-            rejected_lines=self.rejected,
-            unrecognised_lines=self._unrecognised,
-            unmetered_turns=self._unmetered,
-        )
-
-    def finished(self) -> Cursor:
-        """The place after the last byte: only now the file's size says that nothing is left to read."""
-        return msgspec.structs.replace(self.cursor, size_bytes=self._source.status.st_size)
-
-    def events(self, chunk: Chunk, now: datetime) -> list[bytes]:
-        """Return the evidence of every complete line of *chunk*."""
-        stamp = Stamp(self._adapter, self._source.path, self._start.generation, self._header, now)
-        events: list[bytes] = []
-        for long in chunk.long_lines:
-            self.lines += 1
-            self.rejected += 1
-            events.append(
-                stamp.line_event(LineRejected(code="too_long"), long.offset_bytes, long.length_bytes, "0" * 32)
-            )
-        offset = chunk.offset_bytes
-        for line in chunk.lines:
-            content = line if line[:1] == b"{" and line[-1:] == b"}" else _cleaned(line, offset)
-            if content is not None:
-                self.lines += 1
-                self._state(events, stamp, offset, line, self._said(content))
-            offset += len(line) + 1
-        self.offset_bytes = chunk.end_bytes
-        if chunk.lines:
-            self._tail_hash = None
-        return events
-
-    def _said(self, content: bytes) -> Iterable[Observation]:
-        return self._adapter.read_line(content, self._header) if content else _NUL_RUN
-
-    def _state(
-        self, events: list[bytes], stamp: Stamp, offset: int, line: bytes, observations: Iterable[Observation]
-    ) -> None:
-        """Add to *events* what a line says; what only counts is counted."""
-        name: str | None = None
-        for seen in observations:
-            kind = type(seen)
-            if kind is Unrecognised:
-                self._unrecognised += 1
-            elif kind is TurnUnmetered:
-                self._unmetered += 1
-            elif kind is LineRejected:
-                self.rejected += 1
-                events.append(stamp.line_event(seen, offset, len(line), salted_hash(self._salt, line)))
-            else:
-                self._usage += kind is UsageStated
-                name = name or line_hash(line)
-                events.append(stamp.line_event(seen, offset, len(line), name))
-
-    def unterminated(self, now: datetime) -> list[bytes]:
-        """
-        Return the evidence of a last line without a newline, if it is complete JSON; the cursor stays before it.
-
-        A closed JSON object cannot grow into another valid one. The line is read again once its newline is there, and
-        recognised as the same by its hash.
-        """
-        line = self._source.tail(self.offset_bytes)
-        content = _cleaned(line, self.offset_bytes) if len(line) <= LINE_BYTES_MAX else None
-        if not content or line_hash(line) == self._tail_hash:
-            return []
-        observations = [
-            seen
-            for seen in self._adapter.read_line(content, self._header)
-            if not isinstance(seen, Unrecognised | TurnUnmetered)
-        ]
-        if not observations or any(isinstance(seen, LineRejected) for seen in observations):
-            return []
-        self._tail_hash = line_hash(line)
-        stamp = Stamp(self._adapter, self._source.path, self._start.generation, self._header, now)
-        return [stamp.line_event(seen, self.offset_bytes, len(line), self._tail_hash) for seen in observations]
+def _inode(cursor: Cursor) -> str:
+    return cursor.generation.rpartition(":")[0]
 
 
-def _cleaned(line: bytes, offset: int) -> bytes | None:
-    """Return what is to be decoded: without BOM, CR and NULs; ``None`` for a blank line, empty for a run of NULs."""
-    if offset == 0 and line.startswith(BOM):
-        line = line[len(BOM) :]
-    bare = line.strip(b" \t\r")
-    if not bare:
-        return None
-    return bare.strip(b"\0 \t\r")
+def _is_still_there(known: Cursor, status: os.stat_result) -> bool:
+    """Say whether the file of *status* still has the name under which it is known."""
+    try:
+        return os.path.samestat(os.lstat(real_path(known.source_path)), status)
+    except OSError:
+        return False
 
 
 def _is_unchanged(known: Cursor, found: Found) -> bool:
@@ -423,4 +481,4 @@ def _completed(found: Found, source: SourceFile) -> Header | None:
     first = next(iter(source.read_at(0, LINE_BYTES_MAX).splitlines()), b"")
     if not first.strip():
         return None
-    return found.adapter.with_first_line(found.header, _cleaned(first, 0) or b"")
+    return found.adapter.with_first_line(found.header, cleaned(first, 0) or b"")

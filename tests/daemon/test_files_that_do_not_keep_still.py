@@ -301,6 +301,28 @@ def test_a_file_under_two_names_is_read_once(host: Host) -> None:
     assert (1, len(claude_line("msg_a", 5))) == (read.read.files, read.read.bytes_read)
 
 
+def test_an_inode_given_to_another_file_brings_back_no_name(host: Host) -> None:
+    """
+    What was read from a file that is gone is never taken for the content of the one that got its inode.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    kept = host.home / "kept"
+    kept.hardlink_to(log)
+    new = host.home / "new"
+    new.write_bytes(claude_line("msg_b", 6))
+    new.replace(log)
+    host.ingest()
+    kept.write_bytes(claude_line("msg_c", 7, second=3))
+    kept.rename(host.claude("3c0ffee0-0000-4000-8000-000000000001"))
+    host.ingest()
+
+    opened = host.rows("SELECT source_generation FROM events WHERE change IN ('opened', 'replaced')")
+    assert (3, 48) == host.totals()
+    assert 3 == len({row["source_generation"] for row in opened})
+
+
 def test_a_block_of_lines_written_twice_counts_once(host: Host) -> None:
     """
     The same bytes in one rollout, their time included, are the same statements: no reset of the counter.
