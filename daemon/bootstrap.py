@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from adapters.registry import installed
-from daemon.discover import Found, Seen, sweep
+from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
 from daemon.settings import Settings
@@ -51,9 +51,14 @@ def _empty(temporary: Path) -> None:
             entry.unlink()
 
 
+def roots(settings: Settings) -> list[Place]:
+    """Return the roots of every adapter in the home that is read."""
+    return places(installed(), settings.home, settings.agent_environment)
+
+
 def seen_files(settings: Settings) -> list[Seen]:
     """Sweep the roots of every adapter."""
-    return list(sweep(installed(), settings.home, settings.agent_environment, settings.zone))
+    return list(sweep(roots(settings), settings.zone))
 
 
 def bytes_found(seen: list[Seen]) -> int:

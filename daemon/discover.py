@@ -8,8 +8,8 @@ logs. This one names each directory it was denied.
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath, PurePosixPath
 from typing import Final
 
@@ -50,76 +50,162 @@ class RootSeen:
 
 Seen = Found | Denied | RootSeen
 
-
-def sweep(adapters: Iterable[Adapter], home: PurePath, environment: Mapping[str, str], zone: str) -> Iterator[Seen]:
-    """Yield every log file below every adapter's roots, and everything that hid some."""
-    for adapter in adapters:
-        walked: set[tuple[int, int]] = set()
-        for root in adapter.roots(home, environment):
-            yield from _sweep_root(adapter, root, zone, walked)
+#: Says of a file of an adapter that nothing is new in it.
+Settled = Callable[[Adapter, str, os.stat_result], bool]
 
 
-def _sweep_root(adapter: Adapter, root: Root, zone: str, walked: set[tuple[int, int]]) -> Iterator[Seen]:
-    path = os.fspath(root.path)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A root of an adapter, as a path."""
+
+    path: str
+    adapter: Adapter
+    root: Root
+
+
+def places(adapters: Iterable[Adapter], home: PurePath, environment: Mapping[str, str]) -> list[Place]:
+    """Return every adapter's roots, whether they exist or not."""
+    return [
+        Place(os.fspath(root.path), adapter, root)
+        for adapter in adapters
+        for root in adapter.roots(home, environment)
+    ]
+
+
+def sweep(known: Iterable[Place], zone: str, is_settled: Settled = lambda *_: False) -> Iterator[Seen]:
+    """
+    Yield every log file below the roots, and everything that hid some.
+
+    Args:
+        known: The roots.
+        zone: Assumed for local times.
+        is_settled: Says of a file, before anybody is asked what it is, that nothing is new in it: it is not yielded.
+    """
+    walks: dict[str, _Walk] = {}
+    for place in known:
+        walk = walks.setdefault(place.adapter.agent, _Walk(zone, is_settled))
+        yield from _sweep_root(place, walk)
+
+
+def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | None:
+    """
+    Return what a sweep would say of one *path*; ``None`` when it is no log of anybody or is gone.
+
+    A file with several names is left to the sweep, which reads it under one of them.
+    """
+    for place in known:
+        if not path.startswith(place.path + os.sep):
+            continue
+        header = place.adapter.claim(place.root, PurePosixPath(path[len(place.path) + 1 :]))
+        if header is None:
+            continue
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return Denied(path, place.adapter, deny_code(error))
+        if stat.S_ISLNK(status.st_mode):
+            return Denied(path, place.adapter, "symlink")
+        if not stat.S_ISREG(status.st_mode):
+            return Denied(path, place.adapter, "not_regular")
+        return Found(path, place.adapter, replace(header, zone=zone), status) if status.st_nlink == 1 else None
+    return None
+
+
+def look_below(known: Sequence[Place], directory: str, zone: str, *, depth_max: int = 0) -> Iterator[Found | Denied]:
+    """Yield what `look_at` says of the files in *directory*, and of those below it down to *depth_max*."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - a root may be a link: the operator named it, and it is resolved once
+        with os.scandir(directory) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError:
+        return  # the sweep over all roots tells of it
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            seen = look_at(known, entry.path, zone)
+            if seen is not None:
+                yield seen
+        elif depth_max:
+            yield from look_below(known, entry.path, zone, depth_max=depth_max - 1)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """
+    What one walk over an adapter's roots has met.
+
+    Two roots may be one directory (`~/.config/claude -> ~/.claude`), and a file may have two names: read once.
+    """
+
+    zone: str
+    is_settled: Settled
+    met: set[tuple[int, int]] = field(default_factory=set)
+
+    def is_first(self, status: os.stat_result) -> bool:
+        """Say whether this is met for the first time."""
+        inode = (status.st_dev, status.st_ino)
+        is_new = inode not in self.met
+        self.met.add(inode)
+        return is_new
+
+
+def _sweep_root(place: Place, walk: _Walk) -> Iterator[Seen]:
+    try:
+        status = os.stat(place.path)  # noqa: PTH116 - a root may be a link: the operator named it
     except FileNotFoundError:
-        yield RootSeen(path, adapter, exists=False)
+        yield RootSeen(place.path, place.adapter, exists=False)
         return
     except OSError as error:
-        yield Denied(path, adapter, deny_code(error))
+        yield Denied(place.path, place.adapter, deny_code(error))
         return
     if not stat.S_ISDIR(status.st_mode):
-        yield Denied(path, adapter, "not_regular")
+        yield Denied(place.path, place.adapter, "not_regular")
         return
-    yield RootSeen(path, adapter, exists=True)
-    if (status.st_dev, status.st_ino) not in walked:  # two roots may be one directory: `~/.config/claude -> ~/.claude`
-        walked.add((status.st_dev, status.st_ino))
-        yield from _walk(adapter, root, zone, path, (), walked)
+    yield RootSeen(place.path, place.adapter, exists=True)
+    if walk.is_first(status):
+        yield from _walk(place, walk, place.path, ())
 
 
-def _walk(
-    adapter: Adapter, root: Root, zone: str, directory: str, parts: tuple[str, ...], walked: set[tuple[int, int]]
-) -> Iterator[Seen]:
+def _walk(place: Place, walk: _Walk, directory: str, parts: tuple[str, ...]) -> Iterator[Seen]:
     if len(parts) > DEPTH_MAX:
-        yield Denied(directory, adapter, "too_deep")
+        yield Denied(directory, place.adapter, "too_deep")
         return
     try:
         with os.scandir(directory) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        yield Denied(directory, adapter, deny_code(error))
+        yield Denied(directory, place.adapter, deny_code(error))
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(adapter, root, zone, entry.path, (*parts, entry.name), walked)
-        else:
-            yield from _claimed(adapter, root, zone, entry, parts, walked)
+            yield from _walk(place, walk, entry.path, (*parts, entry.name))
+            continue
+        seen = _claimed(place, walk, entry, parts)
+        if seen is not None:
+            yield seen
 
 
-def _claimed(
-    adapter: Adapter,
-    root: Root,
-    zone: str,
-    entry: "os.DirEntry[str]",
-    parts: tuple[str, ...],
-    walked: set[tuple[int, int]],
-) -> Iterator[Seen]:
-    header = adapter.claim(root, PurePosixPath(*parts, entry.name))
-    if header is None:
-        return
+def _claimed(place: Place, walk: _Walk, entry: "os.DirEntry[str]", parts: tuple[str, ...]) -> Seen | None:
+    status: os.stat_result | OSError
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError as error:
-        yield Denied(entry.path, adapter, deny_code(error))
-        return
+        status = error
+    else:
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and walk.is_settled(place.adapter, entry.path, status):
+            return None
+    header = place.adapter.claim(place.root, PurePosixPath(*parts, entry.name))
+    if header is None:
+        return None
+    if isinstance(status, OSError):
+        return Denied(entry.path, place.adapter, deny_code(status))
     if stat.S_ISLNK(status.st_mode):
-        yield Denied(entry.path, adapter, "symlink")
-    elif not stat.S_ISREG(status.st_mode):
-        yield Denied(entry.path, adapter, "not_regular")
-    elif status.st_nlink == 1 or (status.st_dev, status.st_ino) not in walked:
-        walked.add((status.st_dev, status.st_ino))  # a hard link is one file under two names: read once
-        yield Found(entry.path, adapter, replace(header, zone=zone), status)
+        return Denied(entry.path, place.adapter, "symlink")
+    if not stat.S_ISREG(status.st_mode):
+        return Denied(entry.path, place.adapter, "not_regular")
+    if status.st_nlink > 1 and not walk.is_first(status):
+        return None
+    return Found(entry.path, place.adapter, replace(header, zone=walk.zone), status)
 
 
 def deny_code(error: OSError) -> DenyCode:

@@ -183,6 +183,17 @@ class Ingest:
                 self._root(seen)
         return False
 
+    def is_settled(self, adapter: Adapter, path: str, status: os.stat_result) -> bool:
+        """Say whether nothing is new in a file, and count it as seen: what a sweep asks before anything else."""
+        key = f"{adapter.agent}:{path}"  # a path that is stored otherwise is not found, and looked at in full
+        known = self.batch.cursor(key)
+        if known is None or not self._has_nothing_new(known, adapter, path, status):
+            return False
+        self._pass.files += 1
+        self._seen.add(key)
+        self._progress(status.st_size)
+        return True
+
     def end_sweep(self) -> Pass:
         """State what vanished since the last sweep over all roots, and return what this one did."""
         self._note_vanished()
@@ -236,7 +247,7 @@ class Ingest:
 
     def _read(self, key: str, found: Found) -> bool:
         known = self.batch.cursor(key)
-        if known is not None and self._has_nothing_new(known, found) and os.access(found.path, os.R_OK):
+        if known is not None and self._has_nothing_new(known, found.adapter, found.path, found.status):
             self._progress(found.status.st_size)
             return False
         try:
@@ -250,11 +261,11 @@ class Ingest:
             self._deny(Denied(found.path, found.adapter, deny_code(error)))
         return False
 
-    def _has_nothing_new(self, known: Cursor, found: Found) -> bool:
-        if not _is_unchanged(known, found):
+    def _has_nothing_new(self, known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
+        if not _is_unchanged(known, adapter, status):
             return False
         has_unsaid_tail = known.size_bytes > known.offset_bytes and known.tail_hash is None
-        return not has_unsaid_tail or found.path.endswith(".zst") or not self._is_final(found.status)
+        return not has_unsaid_tail or path.endswith(".zst") or not self._is_final(status)
 
     def _is_final(self, status: os.stat_result) -> bool:
         """Say whether a last line without newline is to be taken as it is: nobody seems to write at it any more."""
@@ -448,13 +459,13 @@ def _is_still_there(known: Cursor, status: os.stat_result) -> bool:
         return False
 
 
-def _is_unchanged(known: Cursor, found: Found) -> bool:
-    status = found.status
+def _is_unchanged(known: Cursor, adapter: Adapter, status: os.stat_result) -> bool:
     return (
         known.state == "present"
         and known.size_bytes == status.st_size
-        and known.changed_ns == status.st_ctime_ns  # unlike the time of modification, no program can set it back
-        and known.parser_version == found.adapter.parser_version
+        # Unlike the time of modification, no program can set it back; and it moves when permissions do.
+        and known.changed_ns == status.st_ctime_ns
+        and known.parser_version == adapter.parser_version
         and known.generation.startswith(f"{status.st_dev}:{status.st_ino}:")
     )
 

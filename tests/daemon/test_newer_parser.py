@@ -6,7 +6,7 @@ from adapters.claude_code import ClaudeCode
 from adapters.codex import Codex
 from adapters.contract import Adapter, Header, Observation, UsageStated
 from daemon.bootstrap import open_log, refresh_and_publish
-from daemon.discover import sweep
+from daemon.discover import places, sweep
 from daemon.ingest import Ingest
 from tests.daemon.conftest import Host, claude_line, codex_lines
 
@@ -34,7 +34,7 @@ class NewerCodex(Codex):
 
 def read_with(host: Host, *adapters: Adapter) -> None:
     with open_log(host.settings) as log:
-        Ingest(log, lambda: host.now).run(sweep(adapters, host.home, {}, "UTC"))
+        Ingest(log, lambda: host.now).run(sweep(places(adapters, host.home, {}), "UTC"))
         refresh_and_publish(host.settings)
 
 
