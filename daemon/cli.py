@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _verb(verbs, "demo", _demo, "bundled synthetic logs -> totals, freshness, findings; checks its own numbers")
     _verb(verbs, "ingest", _ingest, "one catch-up pass over every agent's logs, then exit")
+    _verb(verbs, "run", _run, "the daemon: watches the logs until it is told to stop")
     usage = _verb(verbs, "usage", _usage, "tokens, grouped; each row names its class")
     _grouping(usage)
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
@@ -125,6 +126,12 @@ def _ingest(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.verbs import ingest
 
     return ingest(settings, as_json=options.json)
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - its log is for people and journald
+    from daemon.run import run
+
+    return run(settings)
 
 
 def _usage(options: argparse.Namespace, settings: Settings) -> int:

@@ -48,7 +48,15 @@ class RootSeen:
     exists: bool
 
 
-Seen = Found | Denied | RootSeen
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A directory whose files were seen."""
+
+    path: str
+    adapter: Adapter
+
+
+Seen = Found | Denied | RootSeen | Listed
 
 #: Says of a file of an adapter that nothing is new in it.
 Settled = Callable[[Adapter, str, os.stat_result], bool]
@@ -66,9 +74,7 @@ class Place:
 def places(adapters: Iterable[Adapter], home: PurePath, environment: Mapping[str, str]) -> list[Place]:
     """Return every adapter's roots, whether they exist or not."""
     return [
-        Place(os.fspath(root.path), adapter, root)
-        for adapter in adapters
-        for root in adapter.roots(home, environment)
+        Place(os.fspath(root.path), adapter, root) for adapter in adapters for root in adapter.roots(home, environment)
     ]
 
 
@@ -113,20 +119,32 @@ def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | No
     return None
 
 
-def look_below(known: Sequence[Place], directory: str, zone: str, *, depth_max: int = 0) -> Iterator[Found | Denied]:
+def look_below(
+    known: Sequence[Place], directory: str, zone: str, is_settled: Settled, *, depth_max: int = 0
+) -> Iterator[Found | Denied]:
     """Yield what `look_at` says of the files in *directory*, and of those below it down to *depth_max*."""
+    owners = [place for place in known if f"{directory}{os.sep}".startswith(place.path + os.sep)]
     try:
         with os.scandir(directory) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError:
         return  # the sweep over all roots tells of it
     for entry in entries:
-        if not entry.is_dir(follow_symlinks=False):
-            seen = look_at(known, entry.path, zone)
-            if seen is not None:
-                yield seen
-        elif depth_max:
-            yield from look_below(known, entry.path, zone, depth_max=depth_max - 1)
+        if entry.is_dir(follow_symlinks=False):
+            if depth_max:
+                yield from look_below(known, entry.path, zone, is_settled, depth_max=depth_max - 1)
+            continue
+        seen = None if _is_settled(owners, entry, is_settled) else look_at(owners, entry.path, zone)
+        if seen is not None:
+            yield seen
+
+
+def _is_settled(owners: Iterable[Place], entry: "os.DirEntry[str]", is_settled: Settled) -> bool:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and any(is_settled(place.adapter, entry.path, status) for place in owners)
 
 
 @dataclass(slots=True)
@@ -176,6 +194,7 @@ def _walk(place: Place, walk: _Walk, directory: str, parts: tuple[str, ...]) -> 
     except OSError as error:
         yield Denied(directory, place.adapter, deny_code(error))
         return
+    yield Listed(directory, place.adapter)
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(place, walk, entry.path, (*parts, entry.name))

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from adapters.contract import Adapter, Header
-from daemon.discover import Denied, Found, RootSeen, Seen, deny_code
+from daemon.discover import Denied, Found, Listed, RootSeen, Seen, deny_code
 from daemon.identity import continuity, generation, real_path, stored_name, stored_path
 from daemon.provenance import SourceChanged, Stamp
 from daemon.reading import Reading, cleaned
@@ -48,6 +48,7 @@ class Pass:
     events: int = 0
     rejected: int = 0
     denied: list[Denied] = field(default_factory=list)
+    directories: set[str] = field(default_factory=set)
     roots_seen: list[str] = field(default_factory=list)
     roots_missing: list[str] = field(default_factory=list)
 
@@ -148,6 +149,8 @@ class Ingest:
         self._seen: set[str] = set()
         self._adapters: dict[str, Adapter] = {}
         self._shrunk: dict[str, _Shrunk] = {}
+        #: Bytes read since this object was made.
+        self.read_bytes = 0
         #: Bytes of each source that are behind its mark; sources without any are not in here.
         self.backlog: dict[str, int] = {}
         self._by_inode: dict[str, set[str]] = {}
@@ -181,6 +184,8 @@ class Ingest:
                 self._deny(seen)
             case RootSeen():
                 self._root(seen)
+            case Listed():
+                self._pass.directories.add(seen.path)
         return False
 
     def is_settled(self, adapter: Adapter, path: str, status: os.stat_result) -> bool:
@@ -189,7 +194,7 @@ class Ingest:
         known = self.batch.cursor(key)
         if known is None or not self._has_nothing_new(known, adapter, path, status):
             return False
-        self._pass.files += 1
+        self._pass.files += key not in self._seen
         self._seen.add(key)
         self._progress(status.st_size)
         return True
@@ -294,6 +299,7 @@ class Ingest:
             self._move(key, reading.cursor)
             raise
         finally:
+            self.read_bytes += reading.offset_bytes - cursor.offset_bytes
             self._pass.bytes_read += reading.offset_bytes - cursor.offset_bytes
             self._pass.rejected += reading.rejected - cursor.rejected_lines
             self._count_backlog(key, source, reading.offset_bytes)

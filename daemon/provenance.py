@@ -13,7 +13,7 @@ import msgspec
 
 from adapters.contract import Adapter, Header, Observed
 from daemon.identity import stored_path
-from state.vocabulary import EVENT_VERSION, DenyCode, SourceChange
+from state.vocabulary import EVENT_VERSION, DaemonChange, DenyCode, SourceChange
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,6 +25,18 @@ class SourceChanged(Observed, frozen=True, omit_defaults=True, kw_only=True, tag
     code: DenyCode | None = None
     previous_path: str | None = None
     size_bytes: int | None = None
+
+
+class DaemonChanged(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="daemon"):
+    """The daemon itself began or ended."""
+
+    change: DaemonChange
+    program_version: str
+
+
+def daemon_event(changed: DaemonChanged, now: datetime) -> bytes:
+    """Return *changed* as an event."""
+    return _encode(changed)[:-1] + b',"v":%d,"ingested_at":"%b"}' % (EVENT_VERSION, utc_text(now).encode())
 
 
 def stored_place(path: str) -> dict[str, str]:

@@ -39,6 +39,7 @@ _SHOWN_WORDS = (
     "Flag",
     "RejectCode",
     "SourceChange",
+    "DaemonChange",
     "DenyCode",
 )
 

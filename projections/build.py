@@ -67,15 +67,15 @@ class Projection:
         )
 
     @classmethod
-    def open(cls, paths: StatePaths) -> "Projection":
+    def open(cls, paths: StatePaths, *, memory_mib: int = 1024, threads: int = 2) -> "Projection":
         """Open the projection, made anew when it is missing, damaged, of another layout or of another log."""
         with contextlib.suppress(duckdb.Error):
-            projection = cls(paths.projection, paths.temporary)
+            projection = cls(paths.projection, paths.temporary, memory_mib=memory_mib, threads=threads)
             if projection._fits(paths.log_directory):
                 return projection
             projection.close()
         cls.discard(paths)
-        projection = cls(paths.projection, paths.temporary)
+        projection = cls(paths.projection, paths.temporary, memory_mib=memory_mib, threads=threads)
         projection._create()
         return projection
 

@@ -187,6 +187,17 @@ class Source(Provenance):
     size_bytes: NonNegativeInt | None = Field(None, description="size when it was opened or replaced")
 
 
+class Daemon(Frozen):
+    """The daemon itself began or ended: a log that grows without these was written by single passes."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["daemon"]
+    v: Literal[1] = Field(description="version of this schema")
+    change: words.DaemonChange = Field(description="what happened")
+    program_version: VersionName = Field(description="version of tallystick")
+    ingested_at: AwareDatetime = Field(description="when, UTC")
+
+
 class Recovery(Frozen):
     """The log itself was damaged; what stood there is read from the sources again."""
 
@@ -208,5 +219,6 @@ KINDS: dict[str, type[Frozen]] = {
     "hidden_call": HiddenCall,
     "rejected": Rejected,
     "source": Source,
+    "daemon": Daemon,
     "recovery": Recovery,
 }

@@ -104,6 +104,11 @@ SourceChange = Literal[
     "reparsed",  #: read again from the start by a newer parser
 ]
 
+DaemonChange = Literal[
+    "started",  #: it holds the log and begins to read
+    "stopped",  #: it was asked to end, and has committed what it had read
+]
+
 #: Why a source could not be read.
 DenyCode = Literal[
     "permission",  #: this user may not read it
@@ -116,7 +121,7 @@ DenyCode = Literal[
     "missing",  #: a root that is not there
 ]
 
-EventKind = Literal["usage", "session", "turn", "hidden_call", "rejected", "source", "recovery"]
+EventKind = Literal["usage", "session", "turn", "hidden_call", "rejected", "source", "daemon", "recovery"]
 
 FLAGS: Final[tuple[str, ...]] = get_args(Flag)
 

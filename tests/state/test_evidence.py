@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from adapters.contract import HiddenCall, LineRejected, Observed, SessionStated, TurnStated, UsageStated
-from daemon.provenance import SourceChanged
+from daemon.provenance import DaemonChanged, SourceChanged
 from state.evidence import KINDS, Frozen, LineProvenance, Provenance
 from state.upcast import upcast
 
@@ -17,6 +17,7 @@ WRITTEN: dict[str, type[Observed]] = {
     "hidden_call": HiddenCall,
     "rejected": LineRejected,
     "source": SourceChanged,
+    "daemon": DaemonChanged,
 }
 
 

@@ -1,0 +1,94 @@
+"""
+`health.json`: what the daemon says of itself, replaced by rename at every tick.
+
+Read by people in a hurry and by `tallystick status`; whoever reads it judges its age, for a daemon that hangs writes
+nothing. It holds no text of anybody, and no path.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from daemon.ingest import Pass
+from daemon.projector import Projected
+from state.files import publish
+from state.head import Mark
+from state.paths import StatePaths
+
+SCHEMA: Final = "tallystick.heartbeat/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What a heartbeat tells of; monotonic times in seconds, null for what never was."""
+
+    state: str
+    started_at: float
+    head: Mark
+    tables: Projected
+    is_projector_alive: bool
+    blindness: Iterable[str]
+    last_sweep: Pass | None
+    swept_at: float | None
+    backlog: Mapping[str, int]
+    agents: Iterable[str]
+
+
+def document(signs: Signs, at: datetime) -> dict[str, Any]:
+    """Return what the daemon says of itself; ages in seconds, null for what never was."""
+    now = time.monotonic()
+    backlog: Counter[str] = Counter()
+    for key, left in signs.backlog.items():
+        backlog[key.partition(":")[0]] += left
+    swept = signs.last_sweep
+    denied = Counter(each.adapter.agent for each in swept.denied) if swept is not None else Counter[str]()
+    tables = signs.tables
+    return {
+        "schema": SCHEMA,
+        "pid": os.getpid(),
+        "at": at.isoformat(timespec="seconds"),
+        "uptime_seconds": round(now - signs.started_at),
+        "state": signs.state,
+        "log": {"log_id": signs.head.log_id, "seq": signs.head.seq, "hash": signs.head.chain},
+        "tables": {
+            "seq": tables.seq,
+            "lag_events": None if tables.seq is None else signs.head.seq - tables.seq,
+            "published_seq": tables.published_seq,
+            "published_age_seconds": _age(now, tables.published_at),
+            "failure": tables.failure,
+            "is_alive": signs.is_projector_alive,
+        },
+        "watch": {"blindness": sorted(signs.blindness)},
+        "sweep": {"age_seconds": _age(now, signs.swept_at), "files": None if swept is None else swept.files},
+        "sources": {
+            agent: {"backlog_bytes": backlog[agent], "unreadable": denied[agent]} for agent in sorted(set(signs.agents))
+        },
+    }
+
+
+def _age(now: float, at: float | None) -> int | None:
+    return None if at is None else round(now - at)
+
+
+def write(paths: StatePaths, content: Mapping[str, Any]) -> None:
+    """
+    Put *content* in the place of the last heartbeat.
+
+    Raises:
+        DiskFull, StateUnusable, LogIoError: It cannot be written; the last one stays.
+    """
+    publish(paths.temporary / "health.json", paths.health, [json.dumps(content, indent=1).encode() + b"\n"])
+
+
+def read(paths: StatePaths) -> dict[str, Any] | None:
+    """Return the last heartbeat; ``None`` when there is none that can be read."""
+    try:
+        content = json.loads(paths.health.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and content.get("schema") == SCHEMA else None

@@ -1,0 +1,78 @@
+"""
+The daemon's own log: named events with fields, on stderr, for people and for journald.
+
+An event is a word; its fields are numbers, words, ids and paths. No sentence is put together from data, no exception is
+attached: their texts quote what they could not read.
+"""
+
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final, Literal, Protocol
+
+from daemon.show import safe
+
+Event = Literal[
+    "daemon_started",  #: the log is open, the first sweep begins
+    "daemon_ready",  #: the first sweep is done
+    "daemon_stopping",  #: asked to end; what was read is committed first
+    "daemon_stopped",  #: the log is closed
+    "disk_full",  #: nothing more is read until there is room; the sources keep what is unread
+    "disk_has_room",  #: reading goes on
+    "place_unreadable",  #: a file or directory cannot be read
+    "projection_failed",  #: the tables could not be brought up to the log; they are made anew
+    "projection_rebuilt",  #: the tables were made anew from the log
+    "published",  #: the published tables were replaced for the first time in this process
+    "schedule_overdue",  #: the wall clock or the scheduler stood still; what was due was done unasked
+    "segment_sealed",  #: a segment of the log was closed
+    "source_changed",  #: what was read of a file is no longer what stands in it: it is read again
+    "sweep_done",  #: every root was walked; told when it found something new
+    "upkeep_failed",  #: sealing, compressing or retiring segments failed; it is tried again
+    "watch_blind",  #: changes may go unheard; everything is swept more often
+    "watch_sees",  #: changes are heard again
+]
+
+#: What journald takes as the level of a line.
+_PRIORITY: Final = {"info": "<6>", "warning": "<4>", "error": "<3>"}
+
+
+class Journal(Protocol):
+    """What the daemon tells; structlog's logger fits."""
+
+    def info(self, event: Event, **fields: object) -> None:
+        """Tell what is as it should be."""
+
+    def warning(self, event: Event, **fields: object) -> None:
+        """Tell what an operator should know."""
+
+    def error(self, event: Event, **fields: object) -> None:
+        """Tell what an operator should act on."""
+
+
+def open_journal() -> Journal:
+    """Return the journal: logfmt lines on stderr, with a priority and no time when journald reads them."""
+    import structlog
+
+    is_journald = "JOURNAL_STREAM" in os.environ
+    render = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True)
+
+    def with_priority(logger: object, name: str, fields: MutableMapping[str, Any]) -> str:
+        return _PRIORITY[fields.pop("level")] + render(logger, name, fields)
+
+    stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _clean,
+            *([with_priority] if is_journald else [stamped, render]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    journal: Journal = structlog.get_logger()
+    return journal
+
+
+def _clean(_: object, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no control character of a file's name act in a terminal."""
+    return {name: safe(value) if isinstance(value, str) else value for name, value in fields.items()}

@@ -1,0 +1,289 @@
+"""
+The loop of the daemon: wakes, sweeps, reading and committing, in one thread and on monotonic time.
+
+Whatever wakes it is a hint. What has to happen (a sweep, a heartbeat, another try at a full disk) happens by this
+loop's own clock, whether anybody asked or not.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from daemon import heartbeat
+from daemon.discover import Found, Place, Seen, look_at, look_below
+from daemon.ingest import Ingest
+from daemon.journal import Journal
+from daemon.mailbox import Mail, Mailbox
+from daemon.projector import Projector
+from daemon.schedule import Schedule
+from daemon.sweeper import Sweeper
+from daemon.watch import Watch
+from state.cursors import Cursor
+from state.errors import DiskFull, StateUnusable
+from state.log import Log
+from state.paths import StatePaths
+
+_NEVER: Final = float("inf")
+#: Nesting of a new directory that is looked at at once; the sweep goes deeper.
+_NEW_DEPTH_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    How often things are done, in seconds.
+
+    ``sweep_all`` while changes are heard, ``sweep_blind`` while they may go unheard; ``sweep_hot`` looks only where
+    something changed during the last ``hot_for``. ``batch`` is how long a batch may grow while more is being read.
+    """
+
+    sweep_all: float = 300.0
+    sweep_blind: float = 10.0
+    sweep_hot: float = 10.0
+    hot_for: float = 900.0
+    heartbeat: float = 5.0
+    shrunk: float = 1.0
+    in_place: float = 60.0
+    seal: float = 86_400.0
+    slice: float = 0.05
+    batch: float = 0.25
+    retry_first: float = 1.0
+    retry_max: float = 30.0
+
+
+State = Literal["starting", "running", "paused", "stopping", "stopped"]
+
+
+class StateReplaced(StateUnusable):
+    """
+    The state directory was deleted or replaced while the daemon wrote into it. Look who did it; then start again.
+    """
+
+
+class Loop:
+    """Everything between a changed file and a committed batch; `run` returns when it was asked to stop."""
+
+    def __init__(
+        self,
+        paths: StatePaths,
+        log: Log[Cursor],
+        places: list[Place],
+        zone: str,
+        mailbox: Mailbox,
+        projector: Projector,
+        journal: Journal,
+        clock: Callable[[], datetime],
+        pace: Pace | None = None,
+    ) -> None:
+        self._paths = paths
+        self._log = log
+        self._places = places
+        self._zone = zone
+        self._mailbox = mailbox
+        self._projector = projector
+        self._journal = journal
+        self._clock = clock
+        self._pace = pace = pace or Pace()
+        self._watch = Watch(mailbox, [place.path for place in places])
+        self._schedule = Schedule(
+            {
+                "sweep_all": (pace.sweep_all, lambda: mailbox.wish("sweep_all")),
+                "sweep_hot": (pace.sweep_hot, lambda: mailbox.wish("sweep_hot")),
+                "seal": (pace.seal, lambda: mailbox.wish("seal")),
+                "publish": (pace.in_place, projector.poke),
+            }
+        )
+        self.ingest = Ingest(log, clock, is_live=True)
+        self.sweeper = Sweeper(places, zone, self.ingest, self._watch, self._look, journal, clock)
+        self.state: State = "starting"
+        self._started_at = now = time.monotonic()
+        self._unfinished: dict[str, Found] = {}
+        self._batch_since: float | None = None
+        self._retry_seconds = pace.retry_first
+        #: When something has to happen, in monotonic seconds.
+        self._due: dict[str, float] = {
+            "sweep_all": now + pace.sweep_all,
+            "sweep_hot": now + pace.sweep_hot,
+            "heartbeat": now,
+            "shrunk": _NEVER,
+            "in_place": now + pace.in_place,
+            "retry": _NEVER,
+        }
+
+    # -- the life of the loop ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """
+        Watch, read and commit until asked to stop; what was read is then committed.
+
+        Raises:
+            LogIoError, StateUnusable: The log cannot be written any more: end the process.
+            StateReplaced: Nobody would read what we write.
+        """
+        self._watch.start()
+        self._schedule.start()
+        self.sweeper.begin()
+        try:
+            while self.state != "stopping":
+                self._turn(self._mailbox.take(self._idle_seconds()))
+        finally:
+            self._schedule.stop()
+            self._watch.stop()
+        self._journal.info("daemon_stopping", head_seq=self._log.head.seq)
+        self._commit()
+
+    def finish(self) -> None:
+        """Leave a last heartbeat, which says that the silence after it is meant."""
+        self.state = "stopped"
+        self._beat()
+
+    def _idle_seconds(self) -> float:
+        """Return how long nothing has to be done if nobody asks."""
+        now = time.monotonic()
+        if self.state != "paused" and (self.sweeper.is_walking or self._unfinished):
+            return 0
+        return max(min(self._due.values()) - now, 0)
+
+    def _turn(self, mail: Mail) -> None:
+        """Take in what came, do what is due, commit what was read."""
+        now = time.monotonic()
+        if "stop" in mail.wishes:
+            self.state = "stopping"
+            return
+        try:
+            if self.state == "paused":
+                self._try_again(now)
+            else:
+                self._read(mail)
+                self._look_for_more(mail, now)
+                self._commit_when_due()
+        except DiskFull:
+            self._pause()
+        self._check_place(now)
+        if now >= self._due["heartbeat"]:
+            self._beat()
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _read(self, mail: Mail) -> None:
+        """Read what was told of, a little more of what is large, and a slice of the sweep."""
+        for path in mail.paths:
+            seen = look_at(self._places, path, self._zone)
+            if seen is not None:
+                self._look(seen)
+        for directory in mail.directories:
+            self.sweeper.warm(directory)
+            below = look_below(self._places, directory, self._zone, self.ingest.is_settled, depth_max=_NEW_DEPTH_MAX)
+            for each in below:
+                self._look(each)
+        unfinished, self._unfinished = self._unfinished, {}
+        for found in unfinished.values():
+            self._look(found)
+        if self.sweeper.step(self._pace.slice):
+            self._end_sweep()
+
+    def _look(self, seen: Seen) -> None:
+        """Look at one place; what is left of a large file has its turn after the others."""
+        if self.ingest.look(seen) and isinstance(seen, Found):
+            self._unfinished[seen.path] = seen
+        if self.ingest.batch.is_empty:
+            return
+        now = time.monotonic()
+        self._batch_since = self._batch_since or now
+        if isinstance(seen, Found):
+            self.sweeper.warm(seen.path.rpartition("/")[0])
+        if now - self._batch_since >= self._pace.batch:
+            self._commit()
+
+    def _commit_when_due(self) -> None:
+        """Commit at the end of a turn; while there is more to read at once, the batch may grow a little."""
+        has_more = self.sweeper.is_walking or self._unfinished
+        if not has_more or (self._batch_since or _NEVER) + self._pace.batch <= time.monotonic():
+            self._commit()
+
+    def _commit(self) -> None:
+        is_new = not self.ingest.batch.is_empty
+        self.ingest.commit()
+        self._batch_since = None
+        # During the first sweep the tables wait: one large step costs less than a thousand small ones.
+        if is_new and self.state != "starting":
+            self._projector.poke()
+
+    # -- what nobody told of -------------------------------------------------------------------------------------
+
+    def _look_for_more(self, mail: Mail, now: float) -> None:
+        """Sweep when asked, or unasked when it is overdue; look again at files that suddenly were shorter."""
+        is_overdue = now >= self._due["sweep_all"] or now >= self._due["sweep_hot"]
+        if is_overdue and not self.sweeper.is_blind:
+            self._journal.warning("schedule_overdue")
+            self._schedule.start()
+        if "sweep_hot" in mail.wishes or now >= self._due["sweep_hot"]:
+            self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
+            self.sweeper.sweep_hot(self._pace.hot_for)
+            if self.sweeper.check_watch():
+                self.sweeper.begin()
+        if "sweep_all" in mail.wishes or now >= self._due["sweep_all"]:
+            self._due["sweep_all"] = now + 2 * self._pace.sweep_all
+            self.sweeper.begin()
+        if now >= self._due["shrunk"]:
+            self.ingest.poll_shrunk()
+            self._due["shrunk"] = _NEVER
+        if self.ingest.has_shrunk and self._due["shrunk"] is _NEVER:
+            self._due["shrunk"] = now + self._pace.shrunk
+
+    def _end_sweep(self) -> None:
+        now = time.monotonic()
+        self._due["sweep_all"] = now + (self._pace.sweep_blind if self.sweeper.is_blind else 2 * self._pace.sweep_all)
+        if self.state == "starting":
+            self.state = "running"
+            self._commit()
+            self._projector.poke()
+            self._journal.info("daemon_ready", head_seq=self._log.head.seq)
+            self._beat()
+
+    # -- a full disk, a lost directory, a sign of life -----------------------------------------------------------
+
+    def _pause(self) -> None:
+        """Read nothing more until there is room: the sources keep what is unread."""
+        if self.state != "paused":
+            self._journal.error("disk_full", path=str(self._paths.root))
+        self.state = "paused"
+        self._due["retry"] = time.monotonic() + self._retry_seconds
+        self._retry_seconds = min(self._retry_seconds * 2, self._pace.retry_max)
+
+    def _try_again(self, now: float) -> None:
+        """Commit what is waiting; what was told of meanwhile is found by a sweep."""
+        if now < self._due["retry"]:
+            return
+        self._commit()
+        self._journal.info("disk_has_room")
+        self.state = "starting" if self.sweeper.last is None else "running"
+        self._due["retry"], self._retry_seconds = _NEVER, self._pace.retry_first
+        self._projector.poke()
+        self.sweeper.begin()
+
+    def _check_place(self, now: float) -> None:
+        if now >= self._due["in_place"]:
+            self._due["in_place"] = now + self._pace.in_place
+            if not self._log.is_in_place():
+                raise StateReplaced(path=self._paths.root)
+
+    def _beat(self) -> None:
+        self._due["heartbeat"] = time.monotonic() + self._pace.heartbeat
+        signs = heartbeat.Signs(
+            state=self.state,
+            started_at=self._started_at,
+            head=self._log.head,
+            tables=self._projector.state,
+            is_projector_alive=self._projector.is_alive(),
+            blindness=self._watch.blindness,
+            last_sweep=self.sweeper.last,
+            swept_at=self.sweeper.ended_at,
+            backlog=self.ingest.backlog,
+            agents=[place.adapter.agent for place in self._places],
+        )
+        with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
+            heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))

@@ -1,0 +1,65 @@
+"""
+What other threads want of the loop: paths to look at, and things to do.
+
+Wishes are sets, not queues: a file that changed a thousand times is looked at once. When there are too many paths they
+are dropped and a sweep is asked for instead, so that a storm of changes costs no memory.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+#: More paths than these are no hint any more.
+PATHS_MAX: Final = 20_000
+
+Wish = Literal["sweep_all", "sweep_hot", "seal", "heartbeat", "stop"]
+
+
+@dataclass(slots=True)
+class Mail:
+    """What was wished since the last look into the box; ``directories`` are new, and wanted with all below them."""
+
+    paths: list[str] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    wishes: set[Wish] = field(default_factory=set)
+
+
+class Mailbox:
+    """Filled by any thread, emptied by the loop."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._paths: dict[str, None] = {}
+        self._directories: dict[str, None] = {}
+        self._wishes: set[Wish] = set()
+
+    def put_path(self, path: str) -> None:
+        """Say that a file may have changed."""
+        self._put(self._paths, path)
+
+    def put_directory(self, path: str) -> None:
+        """Say that a directory is new."""
+        self._put(self._directories, path)
+
+    def wish(self, wish: Wish) -> None:
+        """Say that something is to be done."""
+        with self._changed:
+            self._wishes.add(wish)
+            self._changed.notify()
+
+    def _put(self, among: dict[str, None], path: str) -> None:
+        with self._changed:
+            if len(among) < PATHS_MAX:
+                among[path] = None
+            else:
+                self._wishes.add("sweep_all")
+            self._changed.notify()
+
+    def take(self, timeout_seconds: float) -> Mail:
+        """Return all there is, waiting for the first at most *timeout_seconds*."""
+        with self._changed:
+            if not (self._paths or self._directories or self._wishes) and timeout_seconds > 0:
+                self._changed.wait(timeout_seconds)
+            mail = Mail(list(self._paths), list(self._directories), self._wishes)
+            self._paths, self._directories, self._wishes = {}, {}, set()
+        return mail

@@ -1,0 +1,185 @@
+"""
+The tables of a running daemon: brought up to the log in a thread of their own, and published.
+
+The log never waits for the tables. A large step (a first start, a rebuild) is made by a child process with more memory,
+so that the daemon stays small. Whatever goes wrong with the database, it is thrown away and made anew from the log.
+"""
+
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import duckdb
+
+from daemon.journal import Journal
+from daemon.publish import publish
+from projections.build import Projection, ProjectionUnusable
+from state.errors import TallystickError
+from state.head import Mark
+from state.paths import StatePaths
+from state.walk import segments
+
+#: What the daemon's own database may use.
+MEMORY_MIB: Final = 192
+#: A step of more than so much of the log is made by a child process, in bytes.
+CHILD_BYTES: Final = 16 * 1024 * 1024
+#: Between two refreshes at least so long, in seconds: many small steps cost more than one.
+REFRESH_SECONDS: Final = 0.2
+#: A thread that waits says so often, in seconds, that it is alive.
+BEAT_SECONDS: Final = 5.0
+#: Between two publications at least so long, in seconds, and at most one part in so many of the time.
+PUBLISH_SECONDS: Final = 1.0
+PUBLISH_SHARE: Final = 20
+#: After a failure the next attempt waits so long, in seconds, doubled each time up to the second figure.
+RETRY_SECONDS: Final = (1.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """
+    How far the tables are; replaced whole, so that any thread may read it.
+
+    ``seq`` is null before the tables were opened; ``failure`` names what went wrong last, null when nothing is wrong.
+    Times are of the monotonic clock, in seconds.
+    """
+
+    seq: int | None = None
+    published_seq: int | None = None
+    published_at: float | None = None
+    beat_at: float = 0.0
+    failure: str | None = None
+
+
+class Projector(threading.Thread):
+    """Refreshes when it is poked, publishes what changed; ended by `stop`."""
+
+    def __init__(self, paths: StatePaths, journal: Journal, *, anew: bool = False) -> None:
+        super().__init__(name="projector", daemon=True)
+        self._paths = paths
+        self._journal = journal
+        self._poked = threading.Event()
+        self._is_stopping = False
+        self._is_wanted_anew = anew
+        self._publish_at = 0.0
+        self._retry_seconds = RETRY_SECONDS[0]
+        self.state = Projected(beat_at=time.monotonic())
+
+    def poke(self) -> None:
+        """Say that the log has grown, or that it is time to try again."""
+        self._poked.set()
+
+    def stop(self) -> None:
+        """End after one more refresh and publication."""
+        self._is_stopping = True
+        self._poked.set()
+
+    def run(self) -> None:
+        """Work until stopped; no failure ends this thread."""
+        while True:
+            try:
+                with self._opened() as projection:
+                    self._retry_seconds = RETRY_SECONDS[0]
+                    self._follow(projection)
+                    return
+            except (duckdb.Error, OSError, TallystickError) as error:
+                self._fail(error)
+                if self._is_stopping:
+                    return
+                self._poked.wait(self._retry_seconds)
+                self._retry_seconds = min(self._retry_seconds * 2, RETRY_SECONDS[1])
+
+    def _fail(self, error: Exception) -> None:
+        """Tell of a failure once; tables that a database error left behind are not believed any more."""
+        kind = str(error.facts.get("kind", type(error).__name__)) if isinstance(error, TallystickError) else ""
+        failure = kind or type(error).__name__
+        if self.state.failure is None:
+            self._journal.error("projection_failed", failure=failure)
+        self.state = replace(self.state, failure=failure, beat_at=time.monotonic())
+        if isinstance(error, duckdb.Error | ProjectionUnusable):
+            self._is_wanted_anew = True
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Projection]:
+        if self._is_wanted_anew:
+            with contextlib.suppress(OSError):
+                Projection.discard(self._paths)
+        if self._unread_bytes() > CHILD_BYTES:
+            self._catch_up_in_a_child()
+        with Projection.open(self._paths, memory_mib=MEMORY_MIB, threads=1) as projection:
+            if self._is_wanted_anew:
+                self._journal.warning("projection_rebuilt")
+            self._is_wanted_anew = False
+            yield projection
+
+    def _follow(self, projection: Projection) -> None:
+        """Refresh at each poke, publish when due; returns when stopped."""
+        is_new = True
+        while True:
+            self._poked.clear()
+            before = projection.mark()
+            projection.refresh(self._paths.log_directory)
+            mark = projection.mark()
+            is_new = is_new or mark != before
+            self.state = replace(self.state, seq=_seq(mark), failure=None, beat_at=time.monotonic())
+            if is_new and (self._is_stopping or time.monotonic() >= self._publish_at):
+                self._publish(projection, mark)
+                is_new = False
+            if self._is_stopping:
+                return
+            self._wait(is_new=is_new)
+
+    def _wait(self, *, is_new: bool) -> None:
+        """Wait for a poke, or until what is new may be published; never refresh without pause."""
+        while not self._poked.is_set():
+            left = self._publish_at - time.monotonic() if is_new else BEAT_SECONDS
+            if left <= 0:
+                break
+            self._poked.wait(min(left, BEAT_SECONDS))
+            self.state = replace(self.state, beat_at=time.monotonic())
+        if not self._is_stopping:
+            time.sleep(REFRESH_SECONDS)
+
+    def _publish(self, projection: Projection, mark: Mark | None) -> None:
+        start = time.monotonic()
+        publish(projection, self._paths)
+        now = time.monotonic()
+        self._publish_at = now + max(PUBLISH_SECONDS, PUBLISH_SHARE * (now - start))
+        if self.state.published_at is None:
+            self._journal.info("published", seq=_seq(mark))
+        self.state = replace(self.state, published_seq=_seq(mark), published_at=now, beat_at=now)
+
+    # -- large steps ---------------------------------------------------------------------------------------------
+
+    def _unread_bytes(self) -> int:
+        """Return about how much of the log the tables do not hold."""
+        with Projection.open(self._paths, memory_mib=MEMORY_MIB, threads=1) as projection:
+            mark = projection.mark()
+        unread = 0
+        for segment in segments(self._paths.log_directory):
+            if mark is None or segment.base >= mark.segment:
+                unread += segment.path.stat().st_size
+        return unread - (mark.end_offset_bytes if mark is not None else 0)
+
+    def _catch_up_in_a_child(self) -> None:
+        """Let another process bring the tables up to the log; it holds no lock and writes nothing else."""
+        command = [sys.executable, "-m", "daemon.catch_up_child", str(self._paths.root)]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:  # noqa: S603 - ourselves
+            while True:
+                try:
+                    code = child.wait(0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    self.state = replace(self.state, beat_at=time.monotonic())
+                    if self._is_stopping:
+                        child.terminate()
+        if code and not self._is_stopping:
+            raise ProjectionUnusable(kind="child", exit_code=code)
+
+
+def _seq(mark: Mark | None) -> int:
+    return mark.seq if mark is not None else -1

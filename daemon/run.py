@@ -1,0 +1,58 @@
+"""`tallystick run`: puts the parts of the daemon together, and takes them apart when it is asked to end."""
+
+import ctypes
+import resource
+import signal
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import version
+from types import FrameType
+
+from daemon.bootstrap import open_log, roots, utc_now
+from daemon.journal import open_journal
+from daemon.loop import Loop, Pace
+from daemon.mailbox import Mailbox
+from daemon.projector import Projector
+from daemon.provenance import DaemonChanged, daemon_event
+from daemon.settings import Settings
+
+#: How long the tables may take to catch up when the daemon ends, in seconds.
+_LAST_REFRESH_SECONDS = 10.0
+_PR_SET_DUMPABLE = 4
+
+
+def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace | None = None) -> int:
+    """Watch and read until SIGTERM or SIGINT; then commit what was read, publish it, and return 0."""
+    _leave_no_core()
+    journal = open_journal()
+    mailbox = Mailbox()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        mailbox.wish("stop")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with open_log(settings, clock) as log:
+        program = version("tallystick")
+        journal.info("daemon_started", version=program, head_seq=log.head.seq)
+        projector = Projector(settings.state, journal, anew=log.recovery is not None and bool(log.recovery.read_again))
+        loop = Loop(
+            settings.state, log, roots(settings), settings.zone, mailbox, projector, journal, clock, pace or Pace()
+        )
+        log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
+        projector.start()
+        try:
+            loop.run()
+            log.append([daemon_event(DaemonChanged(change="stopped", program_version=program), clock())], {})
+        finally:
+            projector.stop()
+            projector.join(_LAST_REFRESH_SECONDS)
+        loop.finish()
+        journal.info("daemon_stopped", head_seq=log.head.seq)
+    return 0
+
+
+def _leave_no_core() -> None:
+    """Let no crash write this process's memory to disk: it holds lines that were being read."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

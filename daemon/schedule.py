@@ -1,0 +1,43 @@
+"""
+What is to be done now and then, asked for by APScheduler and done by the loop.
+
+A job only asks: it cannot hang, and it cannot fail. APScheduler runs on the wall clock: put back by an hour, it asks
+for nothing for an hour. So nothing that must happen depends on it: the loop knows by its own monotonic clock when a
+sweep is overdue, does it unasked, and begins the schedule anew.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+#: Of a run that was missed, one is made up, however late; and no job overlaps itself.
+_DEFAULTS: Final = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+
+Job = Callable[[], None]
+
+
+class Schedule:
+    """Asks for each of *jobs*, by name, every so many seconds."""
+
+    def __init__(self, jobs: Mapping[str, tuple[float, Job]]) -> None:
+        self._jobs = jobs
+        self._scheduler: BackgroundScheduler | None = None
+        # It logs exceptions with their text; ours are told by whoever runs the job.
+        logging.getLogger("apscheduler").addHandler(logging.NullHandler())
+        logging.getLogger("apscheduler").propagate = False
+
+    def start(self) -> None:
+        """Begin to ask, or begin anew."""
+        self.stop()
+        self._scheduler = BackgroundScheduler(job_defaults=_DEFAULTS, timezone="UTC")
+        for name, (seconds, job) in self._jobs.items():
+            self._scheduler.add_job(job, "interval", seconds=seconds, id=name)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        if self._scheduler is not None and self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        self._scheduler = None

@@ -1,0 +1,239 @@
+"""
+Being told that a directory changed: a hint, never the truth.
+
+inotify is not there on every file system, loses events when its queue is full, and has a limit on directories. A
+thread of the library may die while the others live on. So the watch is asked again and again whether it can still see,
+and where it cannot, the sweep looks at everything more often (`daemon/loop.py`).
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from daemon.mailbox import Mailbox
+
+#: All that may mean new bytes. Opening and closing are left out: our own reads would wake us.
+_WANTED: Final[list[type[FileSystemEvent]]] = [
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileDeletedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+]
+
+#: File systems that change without telling this kernel.
+_SILENT: Final = ("nfs", "cifs", "smb", "9p", "fuse", "afs", "ceph", "lustre", "vboxsf", "virtiofs")
+
+Blindness = Literal[
+    "no_inotify",  #: no inotify instance is left, or the system has none
+    "watch_limit",  #: fewer directories are watched than there are
+    "dead_thread",  #: a thread of the watcher ended; it was begun again
+    "overflow",  #: the kernel dropped events, or the library complained
+    "silent_filesystem",  #: a root stands on a file system that tells nothing
+    "missed",  #: a sweep found changes that nobody had told of
+]
+
+
+class _Handler(FileSystemEventHandler):
+    """Puts what it is told into the mailbox; it must never raise, for that would end the watcher's thread."""
+
+    def __init__(self, mailbox: Mailbox, named: str, real: str) -> None:
+        self._mailbox = mailbox
+        self._named = named
+        self._real = real
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        for path in (event.src_path, event.dest_path):
+            if not path:
+                continue
+            text = self._named + os.fsdecode(path)[len(self._real) :]
+            if event.is_directory:
+                self._mailbox.put_directory(text)
+            else:
+                self._mailbox.put_path(text)
+
+
+class _Complaints(logging.Handler):
+    """The library tells of a full queue in its own log only."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A root as it was when its watch began."""
+
+    inode: tuple[int, int]
+
+
+class Watch:
+    """
+    Watches the roots, and knows whether it can see.
+
+    Used by one thread; what it hears goes into the mailbox from threads of the library.
+    """
+
+    def __init__(self, mailbox: Mailbox, roots: Iterable[str]) -> None:
+        self._mailbox = mailbox
+        self._roots = sorted(set(roots))
+        self._observer: BaseObserver | None = None
+        self._watched: dict[str, _Watched] = {}
+        self._complaints = _Complaints()
+        self._complaints_seen = 0
+        library = logging.getLogger("watchdog")
+        library.addHandler(self._complaints)
+        library.propagate = False
+        #: Why changes may go unheard; empty when all are heard.
+        self.blindness: frozenset[Blindness] = frozenset()
+
+    def start(self) -> None:
+        """Begin to watch every root that exists; what fails is told by `blindness`."""
+        self.stop()
+        self._watched = {}
+        reasons: set[Blindness] = set()
+        try:
+            observer = Observer()
+            observer.start()
+        except OSError:
+            self.blindness = frozenset({"no_inotify"})
+            return
+        self._observer = observer
+        for root in self._roots:
+            try:
+                self._schedule(observer, root)
+            except FileNotFoundError:
+                continue  # the sweep tells of a root that is not there, and `check` begins again when it is
+            except OSError:
+                reasons.add("watch_limit" if _has_instance() else "no_inotify")
+        if any(_is_silent(root) for root in self._watched):
+            reasons.add("silent_filesystem")
+        self.blindness = frozenset(reasons)
+
+    def _schedule(self, observer: BaseObserver, root: str) -> None:
+        real = os.path.realpath(root)  # a linked directory is not followed by the library
+        status = os.stat(real)  # noqa: PTH116 - device and inode are wanted
+        observer.schedule(_Handler(self._mailbox, root, real), real, recursive=True, event_filter=_WANTED)
+        self._watched[root] = _Watched((status.st_dev, status.st_ino))
+
+    def stop(self) -> None:
+        """End the library's threads."""
+        if self._observer is not None:
+            with contextlib.suppress(RuntimeError):  # one of them may never have started
+                self._observer.stop()
+                self._observer.join(5)
+            self._observer = None
+
+    def check(self, *, has_missed: bool = False) -> bool:
+        """
+        Look whether everything is still watched, and begin anew where it is not.
+
+        Args:
+            has_missed: Whether a sweep found changes that nobody had told of.
+
+        Returns:
+            Whether the watch was begun anew: what happened in between is known to a sweep only.
+        """
+        reasons: set[Blindness] = {"missed"} if has_missed else set()
+        if self._complaints.count > self._complaints_seen:
+            self._complaints_seen = self._complaints.count
+            reasons.add("overflow")
+        if self._is_dead():
+            reasons.add("dead_thread")
+        if not reasons and self._observer is not None and not self._has_other_roots():
+            return False
+        self.start()
+        self.blindness |= reasons
+        return True
+
+    def settle(self, directories: int) -> None:
+        """
+        Take in that a whole sweep has ended: it made up for what was not heard before it.
+
+        Args:
+            directories: How many directories it met, to be held against what the kernel watches.
+        """
+        lasting = self.blindness & {"silent_filesystem", "no_inotify"}
+        is_short = _watches() < directories if _can_count() else "watch_limit" in self.blindness
+        self.blindness = lasting | ({"watch_limit"} if is_short and not lasting & {"no_inotify"} else frozenset())
+
+    def _is_dead(self) -> bool:
+        observer = self._observer
+        if observer is None:
+            return False
+        return not observer.is_alive() or not all(emitter.is_alive() for emitter in list(observer.emitters))
+
+    def _has_other_roots(self) -> bool:
+        """Say whether a root appeared, vanished or was made anew: the watch on an old one hears nothing."""
+        for root in self._roots:
+            try:
+                status = os.stat(root)  # noqa: PTH116 - device and inode are wanted
+            except OSError:
+                if root in self._watched:
+                    return True
+                continue
+            watched = self._watched.get(root)
+            if watched is None:
+                if "watch_limit" not in self.blindness:
+                    return True
+            elif watched.inode != (status.st_dev, status.st_ino):
+                return True
+        return False
+
+
+def _inotify_files() -> Iterator[Path]:
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(entry) == "anon_inode:inotify":  # noqa: PTH115 - no path
+                yield Path("/proc/self/fdinfo") / entry.name
+
+
+def _can_count() -> bool:
+    return Path("/proc/self/fdinfo").is_dir()
+
+
+def _has_instance() -> bool:
+    return not _can_count() or any(True for _ in _inotify_files())
+
+
+def _watches() -> int:
+    """Return how many directories the kernel watches for this process: what the library believes is no proof."""
+    count = 0
+    for file in _inotify_files():
+        with contextlib.suppress(OSError):
+            count += file.read_bytes().count(b"inotify wd:")
+    return count
+
+
+def _is_silent(root: str) -> bool:
+    """Say whether *root* stands on a file system that changes without telling."""
+    try:
+        device = os.stat(root).st_dev  # noqa: PTH116 - the device is wanted
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    kinds = (line.partition(" - ")[2].split(" ")[0] for line in mounts if line.split(" ")[2] == wanted)
+    return any(kind.startswith(_SILENT) for kind in kinds)
