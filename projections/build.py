@@ -61,6 +61,8 @@ class Projection:
                 "threads": threads,
                 "memory_limit": f"{memory_mib}MiB",
                 "temp_directory": str(temporary / "duckdb"),
+                # A checkpoint after every large step writes the same blocks again; publishing makes one anyway.
+                "checkpoint_threshold": "1GB",
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
             },
@@ -150,9 +152,15 @@ class Projection:
     def _refresh(self, group: Sequence[Slice]) -> int:
         with self._transaction(), NewLines(self._temporary, group) as lines:
             self._stage_lines(lines, group[0].log_id)
+            empty: set[str] = set()
             for relation in relations():
+                if _TOUCHED.get(relation.replace_key, relation.driver) in empty:
+                    empty.add(relation.name)
+                    continue
                 self._run(relation)
-                if relation.name == "events":
+                if relation.name in _TOUCHED.values() and self._is_empty(relation):
+                    empty.add(relation.name)
+                elif relation.name == "events":
                     self._stage_events(group[0].first_seq - 1)
                 elif relation.name == "thread_statements":
                     self._fold_threads()
@@ -190,6 +198,10 @@ class Projection:
             self.connection.execute(f"INSERT INTO {relation.name} BY NAME {relation.sql}")
         elif relation.refresh == "replace":
             self._replace(relation)
+
+    def _is_empty(self, relation: Relation) -> bool:
+        """Say whether no key was touched: what is folded by it has nothing to do in this refresh."""
+        return not self.connection.execute(f"SELECT 1 FROM {relation.name} LIMIT 1").fetchall()  # noqa: S608 - a name of ours
 
     def _replace(self, relation: Relation) -> None:
         """Delete the rows of every touched key, then insert what they come to now."""

@@ -38,6 +38,11 @@ class Relation:
     sql: str
 
     @property
+    def driver(self) -> str:
+        """The first of its sources: where that has no row, this has none to add."""
+        return re.split(r"\W", self.source, maxsplit=1)[0]
+
+    @property
     def is_table(self) -> bool:
         """Whether its rows are stored."""
         return self.refresh in ("append", "replace")

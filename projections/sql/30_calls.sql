@@ -2,23 +2,11 @@
 -- grain: one API call, as the provider names it
 -- key: agent, source_id
 -- unit: tokens
--- source: witnesses, events
+-- source: folded_witnesses, events
 -- refresh: replace agent, source_id
 --
 -- Tokens and model come from the best line (value_seq), session, directory and branch from the earliest (owner_seq).
-WITH folded AS (
-    SELECT
-        agent,
-        source_id,
-        arg_min(seq, value_rank) AS value_seq,
-        arg_min(seq, age_rank) AS owner_seq,
-        min(stated_at) FILTER (WHERE is_newest_reading) AS called_at,
-        max(stated_at) FILTER (WHERE is_newest_reading) AS last_stated_at,
-        count(DISTINCT source) AS source_count
-    FROM witnesses
-    GROUP BY agent, source_id
-    HAVING bool_or(is_newest_reading)
-)
+-- Both are looked up by number first: a plain join with two sides scans every column of all events.
 SELECT
     f.agent,
     f.source_id,
@@ -58,7 +46,15 @@ SELECT
     f.value_seq,
     CAST(NULL AS BIGINT) AS baseline_seq,
     f.owner_seq
-FROM folded AS f
-INNER JOIN events AS v ON f.value_seq = v.seq
-INNER JOIN events AS o ON f.owner_seq = o.seq
+FROM folded_witnesses AS f
+INNER JOIN (
+    SELECT *
+    FROM events
+    WHERE seq IN (SELECT value_seq FROM folded_witnesses)
+) AS v ON f.value_seq = v.seq
+INNER JOIN (
+    SELECT *
+    FROM events
+    WHERE seq IN (SELECT owner_seq FROM folded_witnesses)
+) AS o ON f.owner_seq = o.seq
 ORDER BY f.agent, f.source_id
