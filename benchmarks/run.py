@@ -1,114 +1,47 @@
 """
-First figures: a cold pass over real-shaped logs against ccusage on the same files, and what an operator then waits for.
+What tallystick costs: single passes against a peer, the daemon while it runs, refreshes over long histories.
 
-Whole processes, warm page cache, CPU seconds of user and system together: quote ratios. Nothing else may run meanwhile.
-ccusage is installed from npm into `.bench/`; without npm its rows are missing.
+Nothing else may run meanwhile. Whole processes, warm page cache, CPU seconds of user and system together: quote ratios
+and the machine. ccusage is installed from npm into `.bench/`; without npm its rows are missing.
 """
 
 import argparse
-import json
 import os
 import platform
-import resource
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from logs import write_home
+from cold import cold
+from live import live
+from refresh import refresh
 
-TOP = Path(__file__).parent.parent
-CCUSAGE = "ccusage@20.0.24"
-PEER = f"{CCUSAGE} daily"
-
-
-class Run:
-    """CPU and wall seconds of one child process."""
-
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.wall_seconds = time.perf_counter() - start
-        self.cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        self.out = done.stdout
-        if done.returncode not in (0, 1):
-            sys.exit(f"{command[0]} failed: {done.stderr[-500:]}")
-
-
-def median_of(times: int, command: list[str], environment: dict[str, str], reset: Path | None = None) -> Run:
-    """Return the run of median CPU; *reset* is removed before each."""
-    runs = []
-    for _ in range(times):
-        if reset is not None:
-            shutil.rmtree(reset, ignore_errors=True)
-        runs.append(Run(command, environment))
-    return sorted(runs, key=lambda run: run.cpu_seconds)[times // 2]
-
-
-def ccusage() -> list[str] | None:
-    """Return the command of the peer, installed on first use; ``None`` where it cannot be had."""
-    folder = TOP / ".bench"
-    command, npm = folder / "node_modules" / ".bin" / "ccusage", shutil.which("npm")
-    if not command.exists() and npm:
-        folder.mkdir(exist_ok=True)
-        install = [npm, "install", "--silent", "--prefix", str(folder), CCUSAGE]
-        subprocess.run(install, check=False, capture_output=True)
-    return [str(command), "daily", "--json", "--offline"] if command.exists() else None
-
-
-@contextmanager
-def home(megabytes: int) -> Iterator[tuple[Path, int]]:
-    """Yield a home of synthetic logs, and its bytes."""
-    with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as directory:
-        path = Path(directory)
-        yield path, write_home(path / "home", megabytes)
+PARTS = ("cold", "live", "refresh")
 
 
 def main() -> None:
-    """Run everything and print a table."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    options.add_argument("--megabytes", type=int, default=200)
-    options.add_argument("--times", type=int, default=3)
+    """Run what was asked for, everything by default."""
+    options = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    options.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default all")
+    options.add_argument("--megabytes", type=int, default=200, help="of logs for cold and backfill")
+    options.add_argument("--times", type=int, default=3, help="runs of which the median is told")
+    options.add_argument("--files", type=int, default=50_000, help="for an idle daemon")
+    options.add_argument("--seconds", type=int, default=60, help="of idleness")
+    options.add_argument("--events", type=int, nargs="*", default=[100_000, 1_000_000], help="of history")
     chosen = options.parse_args()
-    tallystick = [str(Path(sys.executable).parent / "tallystick")]
-    with home(chosen.megabytes) as (top, size):
-        foreign = ("CLAUDE", "CODEX", "XDG")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        environment |= {"HOME": str(top / "home"), "TZ": "UTC"}
-        place = ["--home", str(top / "home"), "--state-dir", str(top / "state")]
-
-        def measured(*verb: str, reset: Path | None = None) -> Run:
-            return median_of(chosen.times, [*tallystick, *verb, *place], environment, reset)
-
-        rows = {"ingest, cold": measured("ingest", reset=top / "state")}
-        events = json.loads(Run([*tallystick, "verify", "--json", *place], environment).out)["events"]
-        rows["ingest, nothing new"] = measured("ingest")
-        rows["usage --by day,model"] = measured("usage", "--by", "day,model", "--json")
-        rows["rebuild"] = measured("rebuild")
-        rows["verify"] = measured("verify")
-        peer = ccusage()
-        if peer:
-            rows[PEER] = median_of(chosen.times, peer, environment)
-    report(rows, size, events)
-
-
-def report(rows: dict[str, Run], size: int, events: int) -> None:
-    """Print the table."""
-    base = rows.get(PEER)
+    parts = chosen.parts or PARTS
+    if set(parts) - set(PARTS):
+        options.error(f"parts are {', '.join(PARTS)}")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}; {size / 1e6:.0f} MB of synthetic logs, {events} events")
-    print(f"{'command':24} {'CPU s':>7} {'wall s':>7} {'CPU / ccusage':>14}")
-    for name, run in rows.items():
-        ratio = f"{run.cpu_seconds / base.cpu_seconds:.2f}" if base else "-"
-        print(f"{name:24} {run.cpu_seconds:7.2f} {run.wall_seconds:7.2f} {ratio:>14}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}")
+    if "cold" in parts:
+        cold(chosen.megabytes, chosen.times)
+    if "live" in parts:
+        live(chosen.files, chosen.seconds, chosen.megabytes)
+    if "refresh" in parts:
+        refresh(chosen.events)
 
 
 if __name__ == "__main__":
