@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
     sessions.add_argument("session", nargs="?", metavar="ID", help="one session's calls")
     _verb(verbs, "status", _status, "per agent: how new the evidence is and what is unread")
+    tail = _verb(verbs, "tail", _tail, "evidence as it is appended; --json: as it stands in the log, a line each")
+    tail.add_argument("-n", "--last", type=_count, default=10, metavar="N", help="begin with the last N (default 10)")
+    tail.add_argument("--no-follow", action="store_true", help="do not wait for more")
     explain = _verb(verbs, "explain", _explain, "from a total back to files and byte ranges")
     explain.add_argument("what", metavar="WHAT", help="a day (2026-11-01), a session, a call's id or an event (#123)")
     explain.add_argument("--agent", help="only this agent's calls")
@@ -159,6 +162,12 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     return status(settings, as_json=options.json)
 
 
+def _tail(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.follow import tail
+
+    return tail(settings, last=options.last, is_following=not options.no_follow, as_json=options.json)
+
+
 def _explain(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.explain import Question
     from daemon.verbs import show_explanation
@@ -182,6 +191,12 @@ def _sql(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.verbs import sql
 
     return sql(settings, options.query, as_json=options.json)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("must be a whole number")
+    return int(text)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from daemon.ingest import Pass
+from daemon.living import SCHEMA
 from daemon.projector import Projected
 from state.files import publish
 from state.head import Mark
 from state.paths import StatePaths
-
-SCHEMA: Final = "tallystick.heartbeat/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,3 @@ def write(paths: StatePaths, content: Mapping[str, Any]) -> None:
         DiskFull, StateUnusable, LogIoError: It cannot be written; the last one stays.
     """
     publish(paths.temporary / "health.json", paths.health, [json.dumps(content, indent=1).encode() + b"\n"])
-
-
-def read(paths: StatePaths) -> dict[str, Any] | None:
-    """Return the last heartbeat; ``None`` when there is none that can be read."""
-    try:
-        content = json.loads(paths.health.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and content.get("schema") == SCHEMA else None

@@ -52,6 +52,12 @@ def out(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def flush() -> None:
+    """Hand on what was said, for somebody who waits for it."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def warn(text: str) -> None:
     """Say one line of log."""
     sys.stderr.write(f"tallystick: {safe(text)}\n")

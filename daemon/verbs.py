@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from daemon import show
+from daemon.living import living
 from daemon.settings import Settings
 from projections.read import DIMENSIONS, TOKENS, Head, Tables, Window, plain
 from state.errors import LogBroken, TallystickError
@@ -198,6 +199,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         sources = tables.sources()
         lag = _lag(head, settings)
         losses = tables.losses()
+    daemon = living(settings.state)
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
@@ -208,6 +210,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
             "hash": chain,
         },
         "projection_lag_events": lag,
+        "daemon": daemon.document(),
         "lost_events": losses,
         **sources,
         "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
@@ -219,6 +222,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         show.out(
             f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
         )
+        show.out(_daemon_line(document["daemon"]))
     findings = [
         text
         for is_so, text in (
@@ -227,14 +231,21 @@ def status(settings: Settings, *, as_json: bool) -> int:
                 sources["unreadable_paths"],
                 f"{sources['unreadable_paths']} places cannot be read: see `tallystick ingest`",
             ),
-            (lag, f"{lag} committed events are not in the tables; run `tallystick ingest`"),
         )
         if is_so
     ]
+    findings += daemon.findings(lag)
     for text in findings:
         show.warn(text)
     _warn_of_losses(losses)
     return FINDINGS if findings or losses else DONE
+
+
+def _daemon_line(daemon: Mapping[str, Any]) -> str:
+    if daemon["state"] == "none":
+        return "no daemon has run here; `tallystick ingest` reads once, `tallystick run` goes on"
+    heard = f"daemon {daemon['state']}, heard {daemon['heartbeat_age_seconds']} s ago"
+    return heard if daemon["state"] == "stopped" else f"{heard}, pid {daemon['pid']}"
 
 
 _STATUS_COLUMNS: Final = (
@@ -396,5 +407,5 @@ def _warn_of_lag(head: Head, settings: Settings) -> None:
     except TallystickError as error:
         show.warn(str(error))
         return
-    if lag:
+    if lag and not living(settings.state).is_running:
         show.warn(f"{lag} committed events are not in these tables yet; run `tallystick ingest`")
