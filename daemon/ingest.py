@@ -153,7 +153,8 @@ class Ingest:
         self.read_bytes = 0
         #: Bytes of each source that are behind its mark; sources without any are not in here.
         self.backlog: dict[str, int] = {}
-        self._by_inode: dict[str, set[str]] = {}
+        #: Sources by inode; a tuple, since nearly all have one name and there may be 50,000.
+        self._by_inode: dict[int, tuple[str, ...]] = {}
         for key, cursor in log.cursors.items():
             self._index(key, cursor)
 
@@ -241,12 +242,19 @@ class Ingest:
         before = self.batch.cursor(key)
         if before is None or before.generation != cursor.generation:
             if before is not None:
-                self._by_inode[_inode(before)].discard(key)
+                self._forget(key, before)
             self._index(key, cursor)
         self.batch.move(key, cursor)
 
     def _index(self, key: str, cursor: Cursor) -> None:
-        self._by_inode.setdefault(_inode(cursor), set()).add(key)
+        if cursor.generation:
+            self._by_inode[_inode(cursor)] = (*self._by_inode.get(_inode(cursor), ()), key)
+
+    def _forget(self, key: str, cursor: Cursor) -> None:
+        if cursor.generation:
+            others = tuple(name for name in self._by_inode.pop(_inode(cursor), ()) if name != key)
+            if others:
+                self._by_inode[_inode(cursor)] = others
 
     # -- one file ------------------------------------------------------------------------------------------------
 
@@ -383,7 +391,7 @@ class Ingest:
 
     def _moved_from(self, key: str, found: Found, source: SourceFile) -> tuple[str, Cursor] | None:
         """Return the cursor of the same file under its former name, when its content is still the one we read."""
-        for old_key in sorted(self._by_inode.get(f"{source.status.st_dev}:{source.status.st_ino}", ())):
+        for old_key in sorted(self._by_inode.get(source.status.st_ino, ())):
             old = self.batch.cursor(old_key)
             if old_key == key or old is None or old.name != stored_name(found.header.name):
                 continue
@@ -453,8 +461,9 @@ class Ingest:
         return "readable" if is_denied_place else None
 
 
-def _inode(cursor: Cursor) -> str:
-    return cursor.generation.rpartition(":")[0]
+def _inode(cursor: Cursor) -> int:
+    """Return the inode of a source that was read, whatever its device."""
+    return int(cursor.generation.split(":")[1])
 
 
 def _is_still_there(known: Cursor, status: os.stat_result) -> bool:
