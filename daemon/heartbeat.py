@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from daemon.ingest import Pass
 from daemon.living import SCHEMA
@@ -20,6 +20,28 @@ from daemon.projector import Projected
 from state.files import publish
 from state.head import Mark
 from state.paths import StatePaths
+
+#: What each field says; a test holds it against what is written.
+FIELDS: Final[dict[str, str]] = {
+    "pid": "process",
+    "at": "when this was written, UTC",
+    "uptime_seconds": "since the process began to read",
+    "state": "`starting` (first sweep), `running`, `paused` (disk full), `stopping`, `stopped`",
+    "log.log_id": "which log",
+    "log.seq": "last event that is durable, -1 before the first",
+    "log.hash": "hash of the log up to there",
+    "tables.seq": "last event in the daemon's own tables; null before they were opened",
+    "tables.lag_events": "events that are durable and not in the tables",
+    "tables.published_seq": "last event in the published tables; null before this process published any",
+    "tables.published_age_seconds": "since they were published",
+    "tables.failure": "what went wrong with the tables last; null when nothing is wrong",
+    "tables.is_alive": "whether the thread that keeps them is there",
+    "watch.blindness": "why changes may go unheard; empty when all are heard",
+    "sweep.age_seconds": "since the last sweep over all roots ended",
+    "sweep.files": "log files it met",
+    "sources.AGENT.backlog_bytes": "bytes behind the marks of this agent's files",
+    "sources.AGENT.unreadable": "places of this agent that the last sweep could not read",
+}
 
 
 @dataclass(frozen=True, slots=True)

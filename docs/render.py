@@ -12,6 +12,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from daemon import heartbeat, journal, watch
 from daemon.explain import FORMULAS
 from projections.build import Projection
 from projections.catalog import Relation, relations
@@ -54,6 +55,9 @@ def rendered(text: str) -> str:
         "words": _words,
         "relations": _relations,
         "formulas": _formulas,
+        "blindness": _blindness,
+        "journal": _journal,
+        "heartbeat": _heartbeat,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
 
@@ -103,11 +107,28 @@ def _words() -> str:
     return "\n".join(_word_table(name, getattr(vocabulary, name), source) for name in _SHOWN_WORDS)
 
 
+def _blindness() -> str:
+    return _word_rows("Blindness", watch.Blindness, Path(watch.__file__).read_text("utf-8"))
+
+
+def _journal() -> str:
+    return _word_rows("Event", journal.Event, Path(journal.__file__).read_text("utf-8"))
+
+
+def _heartbeat() -> str:
+    rows = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in heartbeat.FIELDS.items())
+    return f"| field | meaning |\n|---|---|\n{rows}\n"
+
+
 def _word_table(name: str, literal: object, source: str) -> str:
+    return f"### {name}\n\n{_word_rows(name, literal, source)}"
+
+
+def _word_rows(name: str, literal: object, source: str) -> str:
     block = source[source.index(f"\n{name} = Literal[") :]
     meanings = dict(re.findall(r'^    "(\w+)",?  #: (.*)$', block[: block.index("]")], re.MULTILINE))
     rows = "\n".join(f"| `{word}` | {meanings.get(word, '')} |" for word in get_args(literal))
-    return f"### {name}\n\n| word | meaning |\n|---|---|\n{rows}\n"
+    return f"| word | meaning |\n|---|---|\n{rows}\n"
 
 
 def _relations() -> str:
