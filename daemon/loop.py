@@ -105,8 +105,8 @@ class Loop:
         self._retry_seconds = pace.retry_first
         #: When something has to happen, in monotonic seconds.
         self._due: dict[str, float] = {
-            "sweep_all": now + pace.sweep_all,
-            "sweep_hot": now + pace.sweep_hot,
+            "sweep_all": now + 2 * pace.sweep_all,
+            "sweep_hot": now + 2 * pace.sweep_hot,
             "heartbeat": now,
             "shrunk": _NEVER,
             "in_place": now + pace.in_place,
