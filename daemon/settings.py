@@ -15,13 +15,14 @@ class Settings:
     Where to read, where to write, and what the agents' own variables say.
 
     ``agent_environment`` is empty for a home that is not this process's own: another user's logs are not where this
-    user's variables point.
+    user's variables point. ``config_file`` need not exist.
     """
 
     home: Path
     state: StatePaths
     zone: str
     host: str
+    config_file: Path = Path("/nonexistent/tallystick/config.toml")
     agent_environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -42,6 +43,7 @@ def load(home: str | None, state_directory: str | None) -> Settings:
         state=StatePaths(_state_directory(state_directory, environment, own_home)),
         zone=_zone(environment),
         host=os.uname().nodename,
+        config_file=_config_file(environment, own_home),
         agent_environment=dict(environment) if is_own else {},
     )
 
@@ -52,6 +54,12 @@ def _state_directory(option: str | None, environment: Mapping[str, str], own_hom
         return Path(named).absolute()
     base = environment.get("XDG_STATE_HOME") or own_home / ".local" / "state"
     return Path(base) / "tallystick"
+
+
+def _config_file(environment: Mapping[str, str], own_home: Path) -> Path:
+    named = environment.get("CONFIGURATION_DIRECTORY", "").split(":")[0]
+    base = Path(named) if named else Path(environment.get("XDG_CONFIG_HOME") or own_home / ".config") / "tallystick"
+    return base / "config.toml"
 
 
 def _zone(environment: Mapping[str, str]) -> str:

@@ -1,0 +1,61 @@
+"""
+What an operator writes down once: `config.toml`.
+
+Looked for in systemd's `$CONFIGURATION_DIRECTORY`, else in `$XDG_CONFIG_HOME/tallystick`, else in
+`~/.config/tallystick`. Imported only where there is such a file: no command pays for it otherwise.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from state.errors import TallystickError
+
+FILE_NAME = "config.toml"
+
+
+class ConfigUnusable(TallystickError):
+    """
+    The configuration cannot be read, or says something that is not known. Correct the place named here.
+    """
+
+    exit_code = 2
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class LogConfig(_Strict):
+    """How the log is kept."""
+
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None, description="whole segments older than this are retired and leave their totals; null keeps all"
+    )
+
+
+class Config(_Strict):
+    """Everything that may stand in the file; what is left out keeps its default."""
+
+    log: LogConfig = Field(LogConfig(), description="how the log is kept")
+
+
+def read_config(path: Path) -> Config:
+    """
+    Read the configuration; all defaults when there is no such file.
+
+    Raises:
+        ConfigUnusable: It is no TOML, or has an unknown or impossible entry; place and rule are named, no value is.
+    """
+    try:
+        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigUnusable(path=path, reason=type(error).__name__) from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"] if str(part).isidentifier())
+        raise ConfigUnusable(path=path, entry=place, rule=first["type"]) from None
