@@ -28,8 +28,10 @@ from state.walk import segments
 MEMORY_MIB: Final = 192
 #: A step of more than so much of the log is made by a child process, in bytes.
 CHILD_BYTES: Final = 16 * 1024 * 1024
-#: Between two refreshes at least so long, in seconds: many small steps cost more than one.
+#: Between two refreshes at least so long, in seconds, and so many times what the last one took: many small steps cost
+#: more than one, and over a long history a step costs more.
 REFRESH_SECONDS: Final = 0.2
+REFRESH_SHARE: Final = 4
 #: A thread that waits says so often, in seconds, that it is alive.
 BEAT_SECONDS: Final = 5.0
 #: Between two publications at least so long, in seconds, and at most one part in so many of the time.
@@ -63,7 +65,7 @@ class Projector(threading.Thread):
         self._paths = paths
         self._journal = journal
         self._poked = threading.Event()
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._is_wanted_anew = anew
         self._publish_at = 0.0
         self._retry_seconds = RETRY_SECONDS[0]
@@ -75,7 +77,7 @@ class Projector(threading.Thread):
 
     def stop(self) -> None:
         """End after one more refresh and publication."""
-        self._is_stopping = True
+        self._stopping.set()
         self._poked.set()
 
     def run(self) -> None:
@@ -83,25 +85,23 @@ class Projector(threading.Thread):
         while True:
             try:
                 with self._opened() as projection:
-                    self._retry_seconds = RETRY_SECONDS[0]
                     self._follow(projection)
                     return
-            except (duckdb.Error, OSError, TallystickError) as error:
+            except Exception as error:  # noqa: BLE001 - the log goes on, and the heartbeat tells of it
                 self._fail(error)
-                if self._is_stopping:
-                    return
-                self._poked.wait(self._retry_seconds)
-                self._retry_seconds = min(self._retry_seconds * 2, RETRY_SECONDS[1])
+            if self._stopping.wait(self._retry_seconds):
+                return
+            self._retry_seconds = min(self._retry_seconds * 2, RETRY_SECONDS[1])
 
     def _fail(self, error: Exception) -> None:
-        """Tell of a failure once; tables that a database error left behind are not believed any more."""
-        kind = str(error.facts.get("kind", type(error).__name__)) if isinstance(error, TallystickError) else ""
-        failure = kind or type(error).__name__
+        """Tell of a failure, the first of several in a row; after the second the tables are not believed any more."""
+        facts = error.facts if isinstance(error, TallystickError) else {}
+        failure = str(facts.get("kind") or facts.get("reason") or type(error).__name__)
         if self.state.failure is None:
             self._journal.error("projection_failed", failure=failure)
-        self.state = replace(self.state, failure=failure, beat_at=time.monotonic())
-        if isinstance(error, duckdb.Error | ProjectionUnusable):
+        elif isinstance(error, duckdb.Error | ProjectionUnusable):
             self._is_wanted_anew = True
+        self.state = replace(self.state, failure=failure, beat_at=time.monotonic())
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Projection]:
@@ -121,28 +121,30 @@ class Projector(threading.Thread):
         is_new = True
         while True:
             self._poked.clear()
+            begun_at = time.monotonic()
             before = projection.mark()
             projection.refresh(self._paths.log_directory)
+            pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.monotonic() - begun_at))
             mark = projection.mark()
             is_new = is_new or mark != before
-            self.state = replace(self.state, seq=_seq(mark), failure=None, beat_at=time.monotonic())
-            if is_new and (self._is_stopping or time.monotonic() >= self._publish_at):
+            self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
+            if is_new and (self._stopping.is_set() or time.monotonic() >= self._publish_at):
                 self._publish(projection, mark)
                 is_new = False
-            if self._is_stopping:
+            self.state = replace(self.state, failure=None)
+            if self._stopping.is_set():
                 return
-            self._wait(is_new=is_new)
+            self._wait(pause_seconds, is_new=is_new)
 
-    def _wait(self, *, is_new: bool) -> None:
-        """Wait for a poke, or until what is new may be published; never refresh without pause."""
+    def _wait(self, pause_seconds: float, *, is_new: bool) -> None:
+        """Pause, then wait for a poke, or until what is new may be published."""
+        self._stopping.wait(pause_seconds)
         while not self._poked.is_set():
             left = self._publish_at - time.monotonic() if is_new else BEAT_SECONDS
             if left <= 0:
-                break
+                return
             self._poked.wait(min(left, BEAT_SECONDS))
             self.state = replace(self.state, beat_at=time.monotonic())
-        if not self._is_stopping:
-            time.sleep(REFRESH_SECONDS)
 
     def _publish(self, projection: Projection, mark: Mark | None) -> None:
         start = time.monotonic()
@@ -151,6 +153,7 @@ class Projector(threading.Thread):
         self._publish_at = now + max(PUBLISH_SECONDS, PUBLISH_SHARE * (now - start))
         if self.state.published_at is None:
             self._journal.info("published", seq=_seq(mark))
+        self._retry_seconds = RETRY_SECONDS[0]
         self.state = replace(self.state, published_seq=_seq(mark), published_at=now, beat_at=now)
 
     # -- large steps ---------------------------------------------------------------------------------------------
@@ -175,9 +178,9 @@ class Projector(threading.Thread):
                     break
                 except subprocess.TimeoutExpired:
                     self.state = replace(self.state, beat_at=time.monotonic())
-                    if self._is_stopping:
+                    if self._stopping.is_set():
                         child.terminate()
-        if code and not self._is_stopping:
+        if code and not self._stopping.is_set():
             raise ProjectionUnusable(kind="child", exit_code=code)
 
 
