@@ -9,8 +9,8 @@ and where it cannot, the sweep looks at everything more often (`daemon/loop.py`)
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -82,11 +82,8 @@ class _Complaints(logging.Handler):
         self.count += 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    """A root as it was when its watch began."""
-
-    inode: tuple[int, int]
+#: What a root is: device, inode, and whether it can be watched at all. A new one has another identity.
+_Identity = tuple[int, int, bool]
 
 
 class Watch:
@@ -100,7 +97,7 @@ class Watch:
         self._mailbox = mailbox
         self._roots = sorted(set(roots))
         self._observer: BaseObserver | None = None
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _Identity] = {}
         self._complaints = _Complaints()
         self._complaints_seen = 0
         library = logging.getLogger("watchdog")
@@ -122,21 +119,25 @@ class Watch:
             return
         self._observer = observer
         for root in self._roots:
-            try:
-                self._schedule(observer, root)
-            except FileNotFoundError:
+            identity = _identity(root)
+            if identity is None:
                 continue  # the sweep tells of a root that is not there, and `check` begins again when it is
-            except OSError:
-                reasons.add("watch_limit" if _has_instance() else "no_inotify")
+            self._watched[root] = identity
+            if identity[2]:
+                reasons |= self._schedule(observer, root)
         if any(_is_silent(root) for root in self._watched):
             reasons.add("silent_filesystem")
         self.blindness = frozenset(reasons)
 
-    def _schedule(self, observer: BaseObserver, root: str) -> None:
+    def _schedule(self, observer: BaseObserver, root: str) -> set[Blindness]:
         real = os.path.realpath(root)  # a linked directory is not followed by the library
-        status = os.stat(real)  # noqa: PTH116 - device and inode are wanted
-        observer.schedule(_Handler(self._mailbox, root, real), real, recursive=True, event_filter=_WANTED)
-        self._watched[root] = _Watched((status.st_dev, status.st_ino))
+        try:
+            observer.schedule(_Handler(self._mailbox, root, real), real, recursive=True, event_filter=_WANTED)
+        except FileNotFoundError:
+            return set()
+        except OSError:
+            return {"watch_limit"} if _has_instance() else {"no_inotify"}
+        return set()
 
     def stop(self) -> None:
         """End the library's threads."""
@@ -187,20 +188,17 @@ class Watch:
 
     def _has_other_roots(self) -> bool:
         """Say whether a root appeared, vanished or was made anew: the watch on an old one hears nothing."""
-        for root in self._roots:
-            try:
-                status = os.stat(root)  # noqa: PTH116 - device and inode are wanted
-            except OSError:
-                if root in self._watched:
-                    return True
-                continue
-            watched = self._watched.get(root)
-            if watched is None:
-                if "watch_limit" not in self.blindness:
-                    return True
-            elif watched.inode != (status.st_dev, status.st_ino):
-                return True
-        return False
+        return any(_identity(root) != self._watched.get(root) for root in self._roots)
+
+
+def _identity(root: str) -> _Identity | None:
+    """Return what *root* is now; ``None`` when it is not there."""
+    try:
+        status = os.stat(root)  # noqa: PTH116 - device and inode are wanted
+    except OSError:
+        return None
+    is_watchable = stat.S_ISDIR(status.st_mode) and os.access(root, os.R_OK | os.X_OK)
+    return status.st_dev, status.st_ino, is_watchable
 
 
 def _inotify_files() -> Iterator[Path]:
