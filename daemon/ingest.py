@@ -92,19 +92,15 @@ class Batch:
 
     def commit(self) -> int:
         """
-        Make everything durable; returns the number of events.
+        Make everything durable at once; returns the number of events.
 
-        When the disk is full, what is not durable yet stays here, and the same call may be tried again.
+        When the disk is full, all of it stays here, and the same call may be tried again.
         """
-        count = 0
-        while not self.is_empty:
-            events = self._events[:BATCH_EVENTS]
-            is_last = len(self._events) == len(events)
-            count += self._log.append(events, self._cursors if is_last else {}).count
-            del self._events[: len(events)]
-            if is_last:
-                self._cursors = {}
-        self._bytes = 0
+        if self.is_empty:
+            return 0
+        # Never in two parts: after a kill between them the first would be read, and stated, again.
+        count = self._log.append(self._events, self._cursors).count
+        self._events, self._cursors, self._bytes = [], {}, 0
         return count
 
 
@@ -240,6 +236,8 @@ class Ingest:
 
     def _move(self, key: str, cursor: Cursor) -> None:
         before = self.batch.cursor(key)
+        if before == cursor:
+            return  # a file that waits for something is looked at again and again: nothing is written of that
         if before is None or before.generation != cursor.generation:
             if before is not None:
                 self._forget(key, before)
@@ -354,6 +352,9 @@ class Ingest:
         """
         if known is None or not known.generation:
             return self._open_new(key, known, found, source)
+        if known.state == "moved":
+            # What comes back was read on under its other name: that mark is the one that holds.
+            return self._open_new(key, None, found, source)
         if known.parser_version != found.adapter.parser_version:
             again = self._begin_again(known, found, "reparsed", known.generation)
             return msgspec.structs.replace(again, is_reparsed=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from state.read import commits
+from state.verify import verify
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines, later
 
 
@@ -139,6 +141,27 @@ def test_a_moved_rollout_goes_on_at_its_new_place(host: Host) -> None:
 
     assert (3, 400) == host.totals()
     assert not host.rows("SELECT * FROM reconciliation WHERE residual_tokens <> 0")
+
+
+def test_a_rollout_that_comes_back_from_the_archive_is_read_on_from_its_mark(host: Host) -> None:
+    """
+    What was appended in the archive was read there: no line of it is read twice, or supersedes itself.
+    """
+    live, archived = host.codex(), host.codex(archived=True)
+    live.write_bytes(codex_lines([100, 250]))
+    host.ingest()
+    live.rename(archived)
+    host.ingest()
+    archived.write_bytes(codex_lines([100, 250, 400]))
+    host.ingest()
+    archived.rename(live)
+
+    back = host.ingest()
+
+    assert 0 == back.read.bytes_read
+    assert (3, 400) == host.totals()
+    assert [] == host.rows("SELECT * FROM superseded")
+    assert ["opened", "moved", "moved"] == host.changes()
 
 
 def test_a_compressed_rollout_counts_once_also_when_it_comes_back(host: Host) -> None:
@@ -482,3 +505,29 @@ def test_an_unreadable_file_is_told_and_read_once_it_is_readable(host: Host) -> 
 
     assert (2, 30) == host.totals()
     assert SESSION in {row["session"] for row in host.usage("session")["rows"]}
+
+
+def test_what_one_look_states_is_committed_with_its_mark(host: Host) -> None:
+    """
+    Also where a stretch of short lines holds thousands of calls: a kill leaves no call behind whose mark is lost.
+    """
+    host.gptme().write_bytes(gptme_lines(list(range(60))) * 60)
+    host.ingest()
+
+    batches = list(commits(host.state.log_directory))
+
+    assert 3_600 < sum(batch.count for batch in batches)
+    assert all(bytes(batch.commit.cur) != b"{}" for batch in batches if batch.count)
+
+
+def test_a_line_that_never_ends_is_no_news_at_every_look(host: Host) -> None:
+    """
+    It is looked at again in each pass, for it may be complete some day; nothing is written of that.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5) + b'{"type": "assistant", "mess')
+    host.ingest()
+    before = verify(host.state.log_directory, None).head
+
+    host.ingest()
+
+    assert before == verify(host.state.log_directory, None).head
