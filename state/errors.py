@@ -57,11 +57,18 @@ class EventRefused(TallystickError, ValueError):
     """
 
 
+class NotRetirable(TallystickError):
+    """
+    The log cannot begin there: the segment is too new, not read into all tables yet, or is none. Nothing was changed;
+    ask again with an older age.
+    """
+
+
 class LogBroken(TallystickError):
     """
-    A segment of the log is missing, doubled, foreign or unreadable as a whole. Nothing was changed. Run `tallystick
-    verify` to see where, and restore that segment from a copy of log/. Without a copy, move log/ and `head` away: a new
-    log begins, and all sources are read again.
+    A segment or tombstone of the log is missing, doubled, foreign or unreadable as a whole. Nothing was changed. Run
+    `tallystick verify` to see where, and restore that file from a copy of log/. Without a copy, move log/ and `head`
+    away: a new log begins, and all sources are read again.
     """
 
     exit_code: ClassVar[int] = 4

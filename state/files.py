@@ -12,6 +12,9 @@ from state.errors import DiskFull, LogIoError, StateUnusable, TallystickError
 #: Nobody follows a planted link, no child inherits the descriptor.
 SAFE_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
+#: Of what is never written again: even its owner has to say so first.
+SEALED_MODE: Final = 0o400
+
 #: No room, no quota, or a limit on the size of a file (`ulimit -f`): free some, try again.
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: The disk did not do what it was asked to. Everything else is a matter of owner, mode or mount.
@@ -88,7 +91,7 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def publish(temporary: Path, target: Path, pieces: Iterable[bytes]) -> None:
+def publish(temporary: Path, target: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
     """
     Make *target* appear whole or not at all, and durably.
 
@@ -96,6 +99,7 @@ def publish(temporary: Path, target: Path, pieces: Iterable[bytes]) -> None:
         temporary: Where it is written first, on the same filesystem; what a crash left there is overwritten.
         target: Its name; what bears it is replaced.
         pieces: Its content.
+        mode: Who may do what with it.
 
     Raises:
         DiskFull: There is no room; the temporary file is gone again.
@@ -103,16 +107,28 @@ def publish(temporary: Path, target: Path, pieces: Iterable[bytes]) -> None:
         StateUnusable: One of the directories cannot be written.
     """
     with as_known(target):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE_FLAGS, 0o600)
-        try:
-            for piece in pieces:
-                write_all(descriptor, piece)
-            # Rename without this sync leaves an empty file after a power cut; measured on ext4.
-            sync(descriptor, temporary, os.fsync)
-        except OSError:
-            temporary.unlink()
-            raise
-        finally:
-            os.close(descriptor)
+        write_aside(temporary, pieces, mode)
         temporary.rename(target)
     sync_directory(target.parent)
+
+
+def write_aside(temporary: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
+    """
+    Write a file whose name nobody reads yet, and wait until its content survives a power cut.
+
+    Raises:
+        LogIoError: The disk did not confirm.
+        OSError: It could not be written; it is gone again.
+    """
+    temporary.unlink(missing_ok=True)  # what a crash left may not be writable
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | SAFE_FLAGS, mode)
+    try:
+        for piece in pieces:
+            write_all(descriptor, piece)
+        # Rename without this sync leaves an empty file after a power cut; measured on ext4.
+        sync(descriptor, temporary, os.fsync)
+    except OSError:
+        temporary.unlink()
+        raise
+    finally:
+        os.close(descriptor)

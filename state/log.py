@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
-from state.errors import DiskFull, EventRefused, LogCut, LogIoError
+from state.errors import DiskFull, EventRefused, LogBroken, LogCut, LogIoError
 from state.files import sync_directory
 from state.head import Mark, Memory, recall
 from state.lock import Lock, boot_id
@@ -17,6 +17,7 @@ from state.paths import StatePaths
 from state.recover import Recovery, Survey, quarantine, recovery_event, survey
 from state.segment import NO_CHAIN, Position, Seal, ascii_json, numbered
 from state.tip import Tip, Writer, opened
+from state.tombstones import tombstones
 from state.walk import segments
 
 #: A segment is closed once this much was appended to it, in bytes.
@@ -89,7 +90,7 @@ class Log(Generic[C]):
         Raises:
             LogLocked: Another process holds the lock.
             LogCut: The log lacks a commit that we remember; nothing was changed.
-            LogBroken: A segment is missing, foreign or wholly unreadable; nothing was changed.
+            LogBroken: A segment or a tombstone is missing, foreign or wholly unreadable; nothing was changed.
             StateUnusable: The directory cannot be written.
             DiskFull: There is no room for the repair.
             LogIoError: The disk did not confirm the repair.
@@ -141,8 +142,7 @@ class Log(Generic[C]):
             LogIoError: The disk did not confirm, now or earlier: end the process.
             StateUnusable: The log can no longer be written: end the process.
         """
-        if not self._is_sound:
-            raise LogIoError(path=self._tip.segment.path, reason="failed_before")
+        self._refuse_if_unsound()
         first_seq = self._tip.at.next_seq
         lines = numbered(events, first_seq)
         moved = ascii_json(dict(cursors))
@@ -152,6 +152,25 @@ class Log(Generic[C]):
             self._cursors.update(cursors)
             self._memory.remember(self._tip.mark)
         return Commit(first_seq, len(lines), self._tip.mark.chain, at)
+
+    def roll(self) -> bool:
+        """
+        Seal the current segment and go on in a new one; say whether there was anything to seal.
+
+        A segment without events goes on. To be called daily: what is sealed can be compressed, and one day retired.
+
+        Raises:
+            DiskFull: There is no room; the next `roll` or `append` goes on with it.
+            LogIoError: The disk did not confirm, now or earlier: end the process.
+            StateUnusable: The log can no longer be written: end the process.
+        """
+        self._refuse_if_unsound()
+        if not self._tip.has_events:
+            return False
+        with self._sound_or_stopped():
+            self._go_on_in_a_new_segment()
+            self._memory.remember(self._tip.mark)
+        return True
 
     def close(self) -> None:
         """
@@ -189,12 +208,17 @@ class Log(Generic[C]):
         """
         Go on in a new segment when this one is full; when the disk is full in between, the next call tries again.
         """
-        tip = self._tip
-        if not tip.is_full(self._segment_bytes_max):
-            return
-        if not tip.is_sealed:
-            tip.seal()
-        self._tip = tip.successor(ascii_json(self._cursors))
+        if self._tip.is_full(self._segment_bytes_max):
+            self._go_on_in_a_new_segment()
+
+    def _go_on_in_a_new_segment(self) -> None:
+        if not self._tip.is_sealed:
+            self._tip.seal()
+        self._tip = self._tip.successor(ascii_json(self._cursors))
+
+    def _refuse_if_unsound(self) -> None:
+        if not self._is_sound:
+            raise LogIoError(path=self._tip.segment.path, reason="failed_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +240,8 @@ def _started(paths: StatePaths, writer: Writer, cursor_type: type[C], *, full: b
     found = segments(paths.log_directory)
     if not found and remembered:
         raise LogCut(path=paths.log_directory, remembered_seq=remembered.seq)
+    if not found and tombstones(paths.log_directory):
+        raise LogBroken(path=paths.log_directory, reason="nothing_behind_tombstone")
     if not found:
         sync_directory(paths.root)
         return _Start(Tip.begin(paths, writer, str(uuid.uuid4()), Position(0, 0, NO_CHAIN)), {})
@@ -228,7 +254,9 @@ def _repaired(paths: StatePaths, writer: Writer, shown: Survey[C]) -> _Start[C]:
     """
     copy = quarantine(paths, shown.segment, shown.tail, writer.clock()) if shown.tail else None
     mark = Mark(shown.log_id, shown.at.next_seq - 1, shown.at.chain, *shown.place)
-    tip = Tip(paths, writer, shown.segment, opened(shown.segment.path), mark, shown.at, shown.opening_end_bytes)
+    is_sealed = isinstance(shown.end, Seal) and not shown.tail
+    descriptor = opened(shown.segment.path, is_sealed=is_sealed)
+    tip = Tip(paths, writer, shown.segment, descriptor, mark, shown.at, shown.opening_end_bytes, is_sealed)
     try:
         tip.cut()
         if shown.lost:

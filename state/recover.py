@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from state.archive import is_compressed
 from state.errors import LogBroken, LogCut
 from state.files import as_known, publish
 from state.head import Mark
@@ -160,7 +161,8 @@ def survey(
     Raises:
         LogCut: The log lacks the remembered commit.
         LogBroken: A segment is missing, doubled or foreign, or nothing in the last one is proven. That one is not
-            torn, since segments are born whole; it must not be cut down to nothing.
+            torn, since segments are born whole; it must not be cut down to nothing. Or the last one is compressed and
+            does not end with its seal: what came behind it is missing too.
     """
     log = log_id(found)
     if log is None:
@@ -175,6 +177,8 @@ def survey(
             raise LogBroken(path=log_directory, segment=damage.segment, reason="link")
     if isinstance(shown.end, Opened):
         raise LogBroken(path=found[-1].path, reason="nothing_proven")
+    if is_compressed(found[-1].path) and (shown.tail or not isinstance(shown.end, Seal)):
+        raise LogBroken(path=found[-1].path, reason="end_is_compressed")
     if remembered and not shown.has_remembered and is_cut(log_directory, remembered, shown.place, shown.damages):
         raise LogCut(path=log_directory, seq=shown.at.next_seq - 1, remembered_seq=remembered.seq)
     if shown.lost:

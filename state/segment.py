@@ -1,6 +1,7 @@
 """What the lines of a segment are, and how they are chained."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Annotated, BinaryIO, Final, Literal
 
 import msgspec
 
+from state.archive import Archive, compressed_path, is_compressed
 from state.errors import EventRefused
 from state.files import SAFE_FLAGS, as_known
 
@@ -23,6 +25,7 @@ BATCH_BYTES_MAX: Final = 256 * 1024 * 1024
 NO_CHAIN: Final = "0" * 64
 
 _HEADER_BYTES_MAX: Final = 4096
+_BUFFER_BYTES: Final = 64 * 1024
 #: An object that has a key, but not ours, and no character that could end the line or need an encoding.
 _EVENT: Final = re.compile(rb'\{"(?!q":)[ -~]*\}')
 #: Begins each line that closes something. Event lines begin with "q", and JSON holds no raw newline.
@@ -126,9 +129,11 @@ class Seal(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Damage:
     """
-    Bytes that are not what was committed, although proven ones follow; or, as ``link``, a segment that does not join.
+    Bytes that are not what was committed, although proven ones follow; or, by ``reason``, something else.
 
-    The missing sequence numbers are None when no event is missing: the bytes held cursors only, or a copy.
+    ``link``: a segment does not join the one before it. ``index``: that of a compressed segment. ``tombstone``: the one
+    that begins at ``segment``. The missing sequence numbers are None when no event is missing: the bytes held cursors
+    only, or a copy.
     """
 
     segment: int
@@ -136,7 +141,7 @@ class Damage:
     end_offset_bytes: int
     first_missing_seq: int | None
     last_missing_seq: int | None
-    reason: Literal["bytes", "link"] = "bytes"
+    reason: Literal["bytes", "link", "index", "tombstone"] = "bytes"
 
     @classmethod
     def between(cls, segment: int, start: Position, end_offset_bytes: int, next_seq: int) -> "Damage":
@@ -268,9 +273,26 @@ def header_bytes(header: Header) -> tuple[bytes, Position]:
 def open_segment(path: Path) -> BinaryIO:
     """
     Open a segment as a seekable stream of its lines; offsets count these bytes, however they are stored.
+
+    A plain segment that was compressed since its name was read is found under its new one.
     """
     with as_known(path):
-        return open(path, "rb", opener=lambda name, flags: os.open(name, flags | SAFE_FLAGS))
+        if not is_compressed(path):
+            try:
+                return open(path, "rb", opener=lambda name, flags: os.open(name, flags | SAFE_FLAGS))
+            except FileNotFoundError:
+                path = compressed_path(path)
+                if not path.exists():
+                    raise
+        return io.BufferedReader(Archive(path), _BUFFER_BYTES)
+
+
+def is_indexed(file: BinaryIO) -> bool:
+    """
+    Say whether the index of an open segment is whole; a plain one needs none.
+    """
+    raw = getattr(file, "raw", None)
+    return raw.is_indexed if isinstance(raw, Archive) else True
 
 
 def read_header(file: BinaryIO, base: int) -> tuple[Header | None, Position]:

@@ -1,5 +1,6 @@
 """The segment at the end of the log: the only file of the log that is written."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -8,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from state.errors import LogBroken
-from state.files import SAFE_FLAGS, as_known, known, publish, sync, sync_directory, write_all
+from state.files import SAFE_FLAGS, SEALED_MODE, as_known, known, publish, sync, sync_directory, write_all
 from state.head import Mark
 from state.paths import StatePaths
 from state.segment import Header, Instant, Position, batch_bytes, header_bytes, numbered, seal_bytes
-from state.walk import Segment, segment_path
+from state.walk import Segment, is_taken, segment_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Tip:
             LogBroken: There already is a segment of that name.
         """
         segment = Segment(segment_path(paths.log_directory, end.next_seq), end.next_seq)
-        if segment.path.exists():
+        if is_taken(segment.path):
             raise LogBroken(path=segment.path, reason="name_taken")
         now = writer.instant()
         header = Header(log=log_id, host=writer.host, base=segment.base, prev=end.chain, t=now.text)
@@ -83,20 +84,27 @@ class Tip:
         mark = Mark(log_id, after.next_seq - 1, after.chain, segment.base, after.offset_bytes)
         return cls(paths, writer, segment, opened(segment.path), mark, after, after.offset_bytes)
 
+    @property
+    def has_events(self) -> bool:
+        """A segment is named by its first event: one without goes on growing, or the next would take its name."""
+        return self.at.next_seq > self.segment.base
+
     def is_full(self, segment_bytes_max: int) -> bool:
         """
         Say whether the next batch belongs into a new segment.
-
-        A segment is named by its first event. One without events goes on growing, or the next would take its name.
         """
         appended_bytes = self.at.offset_bytes - self.opening_end_bytes
-        return self.is_sealed or (self.at.next_seq > self.segment.base and appended_bytes >= segment_bytes_max)
+        return self.is_sealed or (self.has_events and appended_bytes >= segment_bytes_max)
 
     def successor(self, cursors: bytes, events: Sequence[bytes] = ()) -> "Tip":
         """
         Close this file and return the segment that follows; see `begin`.
         """
         following = Tip.begin(self.paths, self.writer, self.mark.log_id, self.at, events=events, cursors=cursors)
+        if self.is_sealed:
+            # Only now: the last segment is one that can be opened for writing. A filesystem without modes has none.
+            with contextlib.suppress(OSError):
+                os.fchmod(self.descriptor, SEALED_MODE)
         self.close()
         return following
 
@@ -123,10 +131,11 @@ class Tip:
         Cut off what stands behind the last proven line, and make sure of everything before it.
 
         Synced even when there is nothing to cut: what was read back after a crash may never have reached the disk, and
-        must not vanish in the next one (KAFKA-10101).
+        must not vanish in the next one (KAFKA-10101). A sealed segment is never cut.
         """
-        with as_known(self.segment.path):
-            os.ftruncate(self.descriptor, self.at.offset_bytes)
+        if not self.is_sealed:
+            with as_known(self.segment.path):
+                os.ftruncate(self.descriptor, self.at.offset_bytes)
         sync(self.descriptor, self.segment.path, os.fsync)
         sync_directory(self.segment.path.parent)
 
@@ -146,9 +155,10 @@ class Tip:
         os.close(self.descriptor)
 
 
-def opened(path: Path) -> int:
+def opened(path: Path, *, is_sealed: bool = False) -> int:
     """
-    Open a segment to append to it.
+    Open a segment to append to it, or only to make sure of a sealed one.
     """
+    flags = os.O_RDONLY if is_sealed else os.O_RDWR | os.O_APPEND
     with as_known(path):
-        return os.open(path, os.O_RDWR | os.O_APPEND | SAFE_FLAGS)
+        return os.open(path, flags | SAFE_FLAGS)

@@ -6,6 +6,7 @@ from pathlib import Path
 from state.head import Mark
 from state.recover import is_cut
 from state.segment import Batch, Damage, Position, Tail
+from state.tombstones import damaged_tombstones
 from state.walk import Opened, log_id, segments, walk
 
 
@@ -25,6 +26,7 @@ class Verification:
     head: Mark | None
     unfinished_bytes: int  #: behind the last commit: being written right now, or torn by a crash
     cut: bool  #: a commit that we remember is missing or different
+    retired_events: int  #: that stand in no segment any more, but in a tombstone
 
     @property
     def head_hash(self) -> str | None:
@@ -52,7 +54,7 @@ def verify(log_directory: Path, head: Mark | None) -> Verification:
     found = segments(log_directory)
     events = commits = unfinished_bytes = segment = 0
     has_remembered = False
-    damaged: list[Damage] = []
+    damaged = damaged_tombstones(log_directory)
     last: tuple[int, Batch] | None = None
     for part in walk(found):
         match part:
@@ -72,7 +74,8 @@ def verify(log_directory: Path, head: Mark | None) -> Verification:
     cut = False
     if head and not has_remembered:
         cut = end is None or is_cut(log_directory, head, end.place, damaged)
-    return Verification(events, commits, len(found), tuple(damaged), end, unfinished_bytes, cut)
+    retired_events = found[0].follows.next_seq if found and found[0].follows else 0
+    return Verification(events, commits, len(found), tuple(damaged), end, unfinished_bytes, cut, retired_events)
 
 
 def _mark(log: str, segment: int, batch: Batch) -> Mark:

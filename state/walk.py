@@ -4,15 +4,15 @@ import os
 import re
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from state.archive import SUFFIX, compressed_path
 from state.files import as_known
 from state.head import Mark
 from state.scan import scan
 from state.segment import (
-    NO_CHAIN,
     Batch,
     Damage,
     Header,
@@ -20,21 +20,26 @@ from state.segment import (
     Seal,
     Tail,
     ending,
+    is_indexed,
     open_segment,
     read_header,
 )
+from state.tombstones import begin
 
-_NAME: Final = re.compile(r"(\d{20})\.ndjson")
+_NAME: Final = re.compile(rf"(\d{{20}})\.ndjson(?:{re.escape(SUFFIX)})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """
     One file of the log; ``base`` is its first sequence number.
+
+    ``follows`` is what the first segment has to follow; None for all others, which follow one another.
     """
 
     path: Path
     base: int
+    follows: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +63,44 @@ def segment_path(log_directory: Path, base: int) -> Path:
     return log_directory / f"{base:020d}.ndjson"
 
 
+def is_taken(path: Path) -> bool:
+    """
+    Say whether a segment of this name exists, in either form.
+    """
+    return path.exists() or compressed_path(path).exists()
+
+
 def segments(log_directory: Path) -> list[Segment]:
     """
     List the segments in order; none when there is no log yet.
+
+    Where both forms of a segment are there, a crash left the plain one: the other was compared with it before it got
+    its name. A segment that a tombstone stands for is no evidence any more, even if a crash left it.
     """
+    names = _names(log_directory)
+    follows = begin(log_directory, names)
+    # A compressed name is its plain name with something behind it, so it comes later and wins.
+    paths = {int(match[1]): log_directory / match[0] for match in map(_NAME.fullmatch, names) if match}
+    left = [Segment(path, base) for base, path in paths.items() if base >= follows.next_seq]
+    return [replace(segment, follows=follows) for segment in left[:1]] + left[1:]
+
+
+def _names(log_directory: Path) -> list[str]:
+    """
+    List all files in order, as they were at one moment: a listing may miss a file that is just getting another name.
+    """
+    names, before = _listed(log_directory), None
+    while names != before:
+        names, before = _listed(log_directory), names
+    return names
+
+
+def _listed(log_directory: Path) -> list[str]:
     with as_known(log_directory):
         try:
-            names = sorted(path.name for path in log_directory.iterdir())
+            return sorted(path.name for path in log_directory.iterdir())
         except FileNotFoundError:
             return []
-    found = (_NAME.fullmatch(name) for name in names)
-    return [Segment(log_directory / match[0], int(match[1])) for match in found if match]
 
 
 def log_id(found: Sequence[Segment]) -> str | None:
@@ -113,8 +145,11 @@ def are_joined(found: Sequence[Segment]) -> bool:
     """
     Say whether each of *found* states the hash that the one before it ends with; what is between is not read.
     """
+    follows = found[0].follows
+    if follows is None or follows.next_seq != found[0].base:
+        return False
     headers = [header_of(segment) for segment in found]
-    endings = [NO_CHAIN, *(hash_at(segment) for segment in found[:-1])]
+    endings = [follows.chain, *(hash_at(segment) for segment in found[:-1])]
     return all(
         header and header.base == segment.base and header.prev == chain
         for segment, header, chain in zip(found, headers, endings, strict=True)
@@ -137,7 +172,7 @@ def walk(found: Sequence[Segment], first: int = 0, resume: Mark | None = None) -
         LogBroken: There are more unproven bytes than a batch can have.
         StateUnusable, LogIoError: A segment cannot be read.
     """
-    at = None if first or resume else Position(0, 0, NO_CHAIN)
+    at = None if first or resume or not found else found[0].follows
     tail: Tail | None = None
     for segment in found[first:]:
         if tail:
@@ -162,8 +197,16 @@ def _parts(segment: Segment, resume: Mark | None) -> Iterator[Part]:
         header, after = read_header(file, segment.base)
         if resume:
             after = Position(resume.end_offset_bytes, resume.seq + 1, resume.chain)
-        yield Opened(segment, header, after)
-        yield from scan(file, segment.base, after)
+        part: Part = Opened(segment, header, after)
+        yield part
+        for part in scan(file, segment.base, after):
+            after = after if isinstance(part, Damage | Tail) else part.after
+            yield part
+        if is_indexed(file):
+            return
+        yield Damage(segment.base, 0, 0, None, None, "index")
+        if not isinstance(part, Seal | Tail):  # nobody knows how much is missing: it ends as if it was torn
+            yield Tail(segment.base, after, after.offset_bytes)
 
 
 def _follows(segment: Segment, at: Position, tail: Tail | None) -> bool:
