@@ -2,12 +2,13 @@
 The tables from the log: refresh and rebuild run the same statements.
 
 The database is private to the one writer and disposable: deleted and built again when it is damaged, of another
-layout, or ahead of its log. A refresh is one transaction and ends with the mark up to which it read.
+layout, or ahead of its log, or when evidence was retired. A refresh is one transaction and ends with the mark up to
+which it read.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,12 +17,13 @@ import duckdb
 import msgspec
 
 from projections.catalog import Relation, layout, relations
-from projections.staging import FOLDED, NewLines, read_json
+from projections.staging import FOLDED, RETIRED, NewLines, read_json, retired_rows
 from projections.threads import Row, fold_threads
 from state.errors import TallystickError
 from state.head import Mark
 from state.paths import StatePaths
 from state.read import Slice, holds, slices
+from state.tombstones import last_tombstone, tombstones
 from state.vocabulary import EVENT_VERSION
 
 #: At most so much of the log is staged in one transaction, in bytes.
@@ -78,7 +80,11 @@ class Projection:
             projection.close()
         cls.discard(paths)
         projection = cls(paths.projection, paths.temporary, memory_mib=memory_mib, threads=threads)
-        projection._create()
+        try:
+            projection._create(paths.log_directory)
+        except BaseException:
+            projection.close()
+            raise
         return projection
 
     @staticmethod
@@ -107,15 +113,24 @@ class Projection:
         mark = self.mark()
         return stored == layout() and (mark is None or holds(log_directory, mark))
 
-    def _create(self) -> None:
-        """Make every table empty, from the very statements that will fill it."""
+    def _create(self, log_directory: Path) -> None:
+        """
+        Make every table anew, from the very statements that will fill it: empty, but for what was retired.
+
+        Raises:
+            LogBroken: What was retired is not known any more, as a tombstone is damaged.
+        """
+        retired = tombstones(log_directory)
         with self._transaction(), NewLines(self._temporary, ()) as nothing:
+            self._drop()
             self.connection.execute(
-                "CREATE TABLE projection (layout VARCHAR, log_id VARCHAR, seq BIGINT, chain VARCHAR, segment BIGINT, "
-                "end_offset_bytes BIGINT)"
+                "CREATE TABLE projection (layout VARCHAR, tombstone VARCHAR, log_id VARCHAR, seq BIGINT, "
+                "chain VARCHAR, segment BIGINT, end_offset_bytes BIGINT)"
             )
-            self.connection.execute("INSERT INTO projection (layout) VALUES (?)", [layout()])
+            newest = retired[-1].h if retired else None
+            self.connection.execute("INSERT INTO projection (layout, tombstone) VALUES (?, ?)", [layout(), newest])
             self._stage_lines(nothing, "")
+            self._hand_over("tombstones", RETIRED, retired_rows(retired))
             for relation in relations():
                 kind = {"view": "VIEW", "step": "TEMP TABLE"}.get(relation.refresh, "TABLE")
                 self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.sql}")
@@ -124,6 +139,14 @@ class Projection:
                 elif relation.name == "thread_statements":
                     self._fold_threads()
             self._drop_steps()
+
+    def _drop(self) -> None:
+        """Remove every table and view; there are none in a new database."""
+        for relation in reversed(relations()):
+            if relation.refresh != "step":
+                kind = "VIEW" if relation.refresh == "view" else "TABLE"
+                self.connection.execute(f"DROP {kind} IF EXISTS {relation.name}")
+        self.connection.execute("DROP TABLE IF EXISTS projection")
 
     def mark(self) -> Mark | None:
         """Return the place in the log up to which the tables hold everything; ``None`` when they are empty."""
@@ -136,13 +159,19 @@ class Projection:
         """
         Bring the tables up to the log's head and return the number of events that were added.
 
+        Tables that hold what was retired since are made anew first: then that number is of all events.
+
         Raises:
             LogTooNew: An event has a newer version than this code knows.
+            LogBroken: A tombstone is damaged, so what was retired is not known any more.
             ProjectionUnusable: The database failed; nothing of this refresh is in it.
         """
-        mark = self.mark()
+        newest = last_tombstone(log_directory)
         added = 0
         try:
+            if self._one("SELECT tombstone FROM projection") != (newest.h if newest else None,):
+                self._create(log_directory)
+            mark = self.mark()
             for group in _groups(slices(log_directory, mark.seq if mark else -1, mark)):
                 added += self._refresh(group)
         except duckdb.Error as error:
@@ -153,6 +182,7 @@ class Projection:
         with self._transaction(), NewLines(self._temporary, group) as lines:
             self._stage_lines(lines, group[0].log_id)
             empty: set[str] = set()
+            self._hand_over("tombstones", RETIRED, ())  # a new one makes the tables anew: there is none to add
             for relation in relations():
                 if _TOUCHED.get(relation.replace_key, relation.driver) in empty:
                     empty.add(relation.name)
@@ -219,20 +249,24 @@ class Projection:
         rows = map(Row._make, self.connection.execute("SELECT * FROM thread_statements").fetchall())
         folded = fold_threads(rows, touched)
         for (name, columns), part in zip(FOLDED.items(), folded.tables, strict=True):
-            path = self._temporary / f"{name}-{os.getpid()}.ndjson"
-            path.write_bytes(msgspec.json.Encoder().encode_lines(part))
-            try:
-                self.connection.execute(
-                    f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {read_json(path, columns)}"  # noqa: S608 - names from constants
-                )
-            finally:
-                path.unlink(missing_ok=True)
+            self._hand_over(name, columns, part)
+
+    def _hand_over(self, name: str, columns: dict[str, str], rows: Iterable[dict[str, Any]]) -> None:
+        """Make rows of ours a temporary table."""
+        path = self._temporary / f"{name}-{os.getpid()}.ndjson"
+        path.write_bytes(msgspec.json.Encoder().encode_lines(rows))
+        try:
+            self.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {read_json(path, columns)}"  # noqa: S608 - names from constants
+            )
+        finally:
+            path.unlink(missing_ok=True)
 
     def _drop_steps(self) -> None:
         for name in ("arrived", "staged"):
             self.connection.execute(f"DROP VIEW IF EXISTS temp.main.{name}")
         steps = [relation.name for relation in relations() if relation.refresh == "step"]
-        for name in (*steps, *FOLDED, "committed", "replacement"):
+        for name in (*steps, *FOLDED, "committed", "replacement", "tombstones"):
             self.connection.execute(f"DROP TABLE IF EXISTS temp.main.{name}")
 
     @contextlib.contextmanager

@@ -6,11 +6,13 @@ and a rebuild. Fields that no column names are ignored: a newer writer may add s
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import IO, Any, Final, Self
 
 from state.read import Slice
+from state.segment import open_segment
+from state.tombstones import TOKEN_CLASSES, Tombstone
 from state.upcast import UPCASTS, upcast_line
 
 _COMMIT_LINE: Final = b'{"k":"commit"'
@@ -148,6 +150,40 @@ FOLDED: Final[dict[str, dict[str, str]]] = {
     },
 }
 
+#: Rows of what was retired, one per total of a tombstone, with their types.
+RETIRED: Final[dict[str, str]] = {
+    "log_id": "VARCHAR",
+    "first_seq": "BIGINT",
+    "last_seq": "BIGINT",
+    "retired_at": "TIMESTAMP",
+    "agent": "VARCHAR",
+    "day": "DATE",
+    "model": "VARCHAR",
+    "calls": "BIGINT",
+    "incomplete_calls": "BIGINT",
+    **dict.fromkeys(TOKEN_CLASSES, "BIGINT"),
+}
+
+
+def retired_rows(found: Iterable[Tombstone]) -> list[dict[str, Any]]:
+    """Return the totals of tombstones as rows of `RETIRED`."""
+    return [
+        {
+            "log_id": each.log,
+            "first_seq": each.first_seq,
+            "last_seq": each.last_seq,
+            "retired_at": each.t,
+            "agent": total.agent,
+            "day": total.day,
+            "model": total.model,
+            "calls": total.calls,
+            "incomplete_calls": total.incomplete_calls,
+            **total.tokens,
+        }
+        for each in found
+        for total in each.totals
+    ]
+
 
 class NewLines:
     """
@@ -183,7 +219,7 @@ class NewLines:
 
 
 def _split(part: Slice, events: IO[bytes], commits: IO[bytes]) -> None:
-    with part.path.open("rb") as source:
+    with open_segment(part.path) as source:
         commits.write(source.readline())
         source.seek(max(part.start_offset_bytes, source.tell()))
         while (left := part.end_offset_bytes - source.tell()) > 0:

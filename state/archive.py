@@ -1,5 +1,5 @@
 """
-The compressed form of a sealed segment: zstd frames of a mebibyte each, and an index that says what each must be.
+The compressed form of a sealed segment: zstd frames of 256 KiB each, and an index that says what each must be.
 
 `zstd -d` restores the segment byte for byte; the index is a skippable frame behind the others. It states the size of
 each frame, stored and restored, and a hash of its stored bytes, and ends with a hash of itself. So header and last hash
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".zst"
 
 #: Content of one frame, in bytes.
-FRAME_BYTES: Final = 1024 * 1024
+FRAME_BYTES: Final = 256 * 1024
 
 #: Levels above gain little on our lines and cost minutes on a slow machine.
 _LEVEL: Final = 3

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -14,7 +14,8 @@ from state.segment import ENDING, ENDING_BYTES, NO_CHAIN, Count, Damage, Positio
 
 _NAME: Final = re.compile(r"(\d{20})-(\d{20})\.tombstone\.json")
 
-TokenClass = Literal[
+#: What a total states, each by itself.
+TOKEN_CLASSES: Final = (
     "input_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
@@ -25,9 +26,7 @@ TokenClass = Literal[
     "total_tokens",
     "total_without_cache_read_tokens",
     "provider_total_tokens",
-]
-#: What a total states, each by itself.
-TOKEN_CLASSES: Final[tuple[TokenClass, ...]] = get_args(TokenClass)
+)
 
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -36,7 +35,8 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     """
     Measured usage of one agent, day (UTC) and model, as it was believed when its evidence was retired.
 
-    A token class is null when no call stated it; ``day`` is null for calls whose time could not be trusted.
+    ``tokens`` by `TOKEN_CLASSES`; one is null when no call stated it. ``day`` is null for calls whose time could not be
+    trusted.
     """
 
     agent: str
@@ -44,7 +44,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     calls: Count
     incomplete_calls: Count
-    tokens: dict[TokenClass, Count | None]
+    tokens: dict[str, Count | None]
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="tombstone"):
@@ -102,6 +102,21 @@ def begin(log_directory: Path, names: Sequence[str]) -> Position:
     return Position(0, tombstone.last_seq + 1, tombstone.chain) if tombstone else Position(0, 0, NO_CHAIN)
 
 
+def last_tombstone(log_directory: Path) -> Tombstone | None:
+    """
+    Read the newest tombstone only; None when nothing was retired.
+
+    Raises:
+        LogBroken: It is damaged.
+        StateUnusable, LogIoError: It cannot be read.
+    """
+    path = max(_paths(log_directory), default=None)
+    tombstone = _read(path) if path else None
+    if path and tombstone is None:
+        raise LogBroken(path=path, reason="tombstone")
+    return tombstone
+
+
 def tombstones(log_directory: Path) -> list[Tombstone]:
     """
     Read all tombstones, in order.
@@ -130,11 +145,9 @@ def _proven(log_directory: Path) -> Iterator[tuple[Path, Tombstone | None]]:
     """
     Read each tombstone; None for one that is not what was written, or does not follow the one before it.
     """
-    with as_known(log_directory):
-        found = sorted(path for path in log_directory.glob("*.tombstone.json") if is_tombstone(path.name))
     next_seq: int | None = 0
     chain: str | None = NO_CHAIN
-    for path in found:
+    for path in sorted(_paths(log_directory)):
         tombstone = _read(path)
         if tombstone is None:
             next_seq = chain = None  # the next one follows something that we cannot compare it with
@@ -143,6 +156,11 @@ def _proven(log_directory: Path) -> Iterator[tuple[Path, Tombstone | None]]:
         is_next = next_seq in {None, tombstone.first_seq} and chain in {None, tombstone.prev}
         yield path, tombstone if is_next else None
         next_seq, chain = tombstone.last_seq + 1, tombstone.h
+
+
+def _paths(log_directory: Path) -> list[Path]:
+    with as_known(log_directory):
+        return [path for path in log_directory.glob("*.tombstone.json") if is_tombstone(path.name)]
 
 
 def _read(path: Path) -> Tombstone | None:

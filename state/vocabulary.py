@@ -23,6 +23,7 @@ Measurement = Literal[
     "estimated",  #: somebody computed them without the source's own figure
     "allocated",  #: a share of a measured row; another slicing of the same tokens, never an addend
     "superseded",  #: a richer, better or newer statement about the same call exists
+    "retired",  #: measured once; its evidence was retired and only the total is left
 ]
 
 KnownSourceClass = Literal[
