@@ -17,7 +17,7 @@ from state.paths import StatePaths
 from state.recover import Recovery, Survey, quarantine, recovery_event, survey
 from state.segment import NO_CHAIN, Position, Seal, ascii_json, numbered
 from state.tip import Tip, Writer, opened
-from state.tombstones import tombstones
+from state.tombstones import is_retired
 from state.walk import segments
 
 #: A segment is closed once this much was appended to it, in bytes.
@@ -240,7 +240,7 @@ def _started(paths: StatePaths, writer: Writer, cursor_type: type[C], *, full: b
     found = segments(paths.log_directory)
     if not found and remembered:
         raise LogCut(path=paths.log_directory, remembered_seq=remembered.seq)
-    if not found and tombstones(paths.log_directory):
+    if not found and is_retired(paths.log_directory):
         raise LogBroken(path=paths.log_directory, reason="nothing_behind_tombstone")
     if not found:
         sync_directory(paths.root)

@@ -102,6 +102,13 @@ def begin(log_directory: Path, names: Sequence[str]) -> Position:
     return Position(0, tombstone.last_seq + 1, tombstone.chain) if tombstone else Position(0, 0, NO_CHAIN)
 
 
+def is_retired(log_directory: Path) -> bool:
+    """
+    Say whether anything was retired from the log, be its tombstone damaged or not.
+    """
+    return bool(_paths(log_directory))
+
+
 def last_tombstone(log_directory: Path) -> Tombstone | None:
     """
     Read the newest tombstone only; None when nothing was retired.

@@ -6,7 +6,7 @@ from pathlib import Path
 from state.head import Mark
 from state.recover import is_cut
 from state.segment import Batch, Damage, Position, Tail
-from state.tombstones import damaged_tombstones
+from state.tombstones import damaged_tombstones, is_retired
 from state.walk import Opened, log_id, segments, walk
 
 
@@ -71,6 +71,8 @@ def verify(log_directory: Path, head: Mark | None) -> Verification:
     if found and (last is None or last[0] != segment):
         # A segment is born with a commit: one without is not unfinished.
         damaged.append(Damage.between(segment, Position(0, segment, ""), unfinished_bytes, segment))
+    if not found and is_retired(log_directory):
+        damaged.append(Damage(0, 0, 0, None, None, "link"))  # the last segment is never retired
     cut = False
     if head and not has_remembered:
         cut = end is None or is_cut(log_directory, head, end.place, damaged)

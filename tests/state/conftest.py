@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from state.head import recall
 from state.log import Log
 from state.paths import StatePaths
 from state.read import slices
+from state.sealing import compress
+from state.segment import open_segment
 from state.verify import Verification, verify
 from state.walk import segments
 
@@ -79,6 +82,18 @@ class Box:
                 first = log.head.seq + 1
                 log.append([self.event(first + index) for index in range(count)], {"a": first + count})
 
+    def compress(self) -> list[int]:
+        """
+        Compress what can be, and say which segments that were.
+        """
+        return [done.base for done in compress(self.paths.log_directory)]
+
+    def names(self) -> list[str]:
+        """
+        List the files of the log, without leading zeros.
+        """
+        return sorted(re.sub(r"0*(\d)", r"\1", path.name) for path in self.paths.log_directory.iterdir())
+
     def files(self) -> list[Path]:
         """
         List the segments' files in order.
@@ -103,7 +118,8 @@ class Box:
         """
         found = []
         for part in slices(self.paths.log_directory, after_seq):
-            content = part.path.read_bytes()[part.start_offset_bytes : part.end_offset_bytes]
+            with open_segment(part.path) as file:
+                content = file.read()[part.start_offset_bytes : part.end_offset_bytes]
             found += [json.loads(line) for line in content.splitlines() if line.startswith(b'{"q":')]
         return found
 
@@ -248,3 +264,14 @@ def start_writer() -> Callable[..., subprocess.Popen[bytes]]:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
     return start
+
+
+@pytest.fixture
+def strace(tmp_path):
+    """
+    Return the command that injects faults into a process.
+    """
+    probe = ["strace", "-o", tmp_path / "probe", "-e", "inject=fdatasync:error=EIO", "true"]
+    if not shutil.which("strace") or subprocess.run(probe, check=False, capture_output=True).returncode:
+        pytest.skip("strace is not installed, or not allowed to trace")
+    return ("strace", "-f", "-o", str(tmp_path / "trace"))

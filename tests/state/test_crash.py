@@ -260,17 +260,6 @@ def test_acknowledged_events_survive_a_thousand_times_kill_9(box, start_writer):
     storm(box, start_writer, cycles=1000)
 
 
-@pytest.fixture
-def strace(tmp_path):
-    """
-    Return the command that injects faults into a process.
-    """
-    probe = ["strace", "-o", tmp_path / "probe", "-e", "inject=fdatasync:error=EIO", "true"]
-    if not shutil.which("strace") or subprocess.run(probe, check=False, capture_output=True).returncode:
-        pytest.skip("strace is not installed, or not allowed to trace")
-    return ("strace", "-f", "-o", str(tmp_path / "trace"))
-
-
 @pytest.mark.parametrize("when", [2, 5])
 def test_device_error_ends_the_writer_and_the_next_start_goes_on(box, start_writer, strace, when):
     """
