@@ -28,7 +28,7 @@ def flipped(content: bytes, offset: int) -> bytes:
     return content[:offset] + bytes([content[offset] ^ 1 << offset % 8]) + content[offset + 1 :]
 
 
-def outcome(box) -> list[tuple[object, object]] | None:
+def outcome(box):
     """
     Say which events a reader is given; None when he is told that the log cannot be served.
     """
