@@ -7,11 +7,18 @@ import os
 import random
 import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from state.errors import TallystickError
+from state.head import recall
+from state.retention import Limit, boundaries, retire
+from state.sealing import compress
 
 #: EXT4_IOC_SHUTDOWN, without writing the journal: as if the plug was pulled.
 SHUTDOWN = 0x8004587D
@@ -99,6 +106,54 @@ def test_acknowledged_events_survive_power_cuts(disk, new_box, start_writer, cyc
     box = new_box(disk.mountpoint / "state")
 
     assert lost_in_cuts(disk, box, start_writer, cycles, is_patient=True) == 0
+
+
+def tidy(box, dice: random.Random, is_over: threading.Event) -> None:
+    """
+    Compress what is sealed, and now and then retire some of it, until the plug is pulled.
+    """
+    while not is_over.is_set():
+        with suppress(TallystickError):
+            for _ in compress(box.paths.log_directory):
+                if is_over.is_set():
+                    return
+            limit = Limit(datetime.max.replace(tzinfo=UTC), tuple(filter(None, [recall(box.paths.head)])))
+            if (found := boundaries(box.paths.log_directory, limit)) and dice.random() < 0.3:
+                retire(box.paths, dice.choice(found), limit, (), lambda: datetime.now(UTC))
+
+
+@pytest.mark.parametrize("cycles", [5, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_compression_and_retirement_survive_power_cuts(disk, new_box, start_writer, cycles):
+    """
+    Every acknowledged event stands in exactly one segment, or in a tombstone; nothing has to be repaired.
+    """
+    box = new_box(disk.mountpoint / "state")
+    dice = random.Random(4)
+    compressed = 0
+    for cycle in range(cycles):
+        is_over = threading.Event()
+        with start_writer(box, cycle) as writer:
+            assert writer.stdout
+            acknowledged = int(writer.stdout.readline())
+            tidier = threading.Thread(target=tidy, args=(box, random.Random(cycle), is_over))
+            tidier.start()
+            for _ in range(dice.randint(1, 60)):
+                acknowledged = int(writer.stdout.readline())
+            disk.pull_the_plug()
+            is_over.set()
+            writer.kill()
+            tidier.join()
+        disk.unmount()
+        disk.mount()
+        checked = box.verify()
+        assert checked.ok
+        with box.open(full=True) as log:
+            assert log.recovery is None or not log.recovery.damaged
+            assert log.head.seq + 1 >= acknowledged
+            assert dict(log.cursors).get("a", 0) == log.head.seq + 1
+        assert box.usage() == box.numbered(range(checked.retired_events, log.head.seq + 1))
+        compressed += len([path for path in box.files() if path.suffix == ".zst"]) + checked.retired_events
+    assert compressed > 0
 
 
 @pytest.mark.slow
