@@ -66,6 +66,8 @@ def retire(
     """
     Remove all segments before the one that begins with *first_kept_seq*; the writer may go on meanwhile.
 
+    A reader of what is removed is told that a file is missing, and has to begin again; no other is disturbed.
+
     Args:
         paths: The state directory.
         first_kept_seq: One of the `boundaries` of *limit*.

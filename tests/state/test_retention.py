@@ -51,6 +51,33 @@ retire(paths, 4, limit, (), lambda: datetime.now(UTC))
 """
 
 
+#: Appends, seals, compresses and retires without end, and tells how many events are acknowledged.
+KEEPER = """
+import random, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from state.log import Log
+from state.paths import StatePaths
+from state.retention import Limit, boundaries, retire
+from state.sealing import compress
+paths, dice = StatePaths(Path(sys.argv[1])), random.Random(int(sys.argv[2]))
+with Log.open(paths, int) as log:
+    while True:
+        first = log.head.seq + 1
+        log.append([b'{"k":"usage","id":"%d"}' % seq for seq in range(first, first + 3)], {"a": first + 3})
+        print(first + 3, flush=True)
+        if dice.random() < 0.5:
+            log.roll()
+        if dice.random() < 0.3:
+            list(compress(paths.log_directory))
+        if dice.random() < 0.2:
+            limit = Limit(datetime.max.replace(tzinfo=UTC), (log.head,))
+            found = boundaries(paths.log_directory, limit)
+            if len(found) > 3:
+                retire(paths, dice.choice(found[:3]), limit, (), lambda: datetime.now(UTC))
+"""
+
+
 def day(number: float) -> datetime:
     """
     Name a time by days since the first.
@@ -462,6 +489,34 @@ def test_retirement_can_be_killed_at_any_system_call(log_of_days, strace, call):
             break
     assert number > 1
     assert box.names() == ["0-3.tombstone.json", "4.ndjson.zst", "6.ndjson.zst", "8.ndjson"]
+
+
+@pytest.mark.parametrize("cycles", [12, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_acknowledged_events_stand_in_one_place_however_often_their_keeper_is_killed(box, cycles):
+    """
+    Each is in a segment or behind a tombstone, once, and nothing has to be repaired but a torn end.
+    """
+    dice = random.Random(8)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    forms = set()
+    for cycle in range(cycles):
+        command = [sys.executable, "-c", KEEPER, str(box.paths.root), str(cycle)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as keeper:
+            assert keeper.stdout
+            for _ in range(dice.randint(1, 60)):
+                acknowledged = int(keeper.stdout.readline())
+            keeper.kill()
+        checked = box.verify()
+        assert checked.ok
+        with box.open(full=True) as log:
+            assert log.recovery is None or not log.recovery.damaged
+            assert log.head.seq + 1 >= acknowledged
+            assert dict(log.cursors) == {"a": log.head.seq + 1}
+        assert rows(box) == list(range(checked.retired_events, log.head.seq + 1))
+        assert checked.retired_events == sum(each.events for each in tombstones(box.paths.log_directory))
+        forms |= {path.suffix for path in box.files()}
+    assert checked.retired_events > 0
+    assert forms == {".zst", ".ndjson"}
 
 
 def test_order_of_system_calls_survives_a_power_cut(log_of_days, strace, tmp_path):

@@ -167,6 +167,34 @@ def test_full_disk_during_a_roll_is_waited_for(box, monkeypatch, writes):
     assert box.verify().ok
 
 
+def test_roll_can_be_killed_anywhere(box, killed_everywhere):
+    """
+    The segment is sealed or not, and the next start goes on either way.
+    """
+    box.fill(2)
+    original = box.copy("original")
+    seen = set()
+
+    def roll():
+        with box.open() as log:
+            log.roll()
+
+    def fresh():
+        box.become(original)
+        return roll
+
+    for _ in killed_everywhere(fresh):
+        is_sealed = b'{"k":"seal"' in box.files()[0].read_bytes()
+        seen.add((is_sealed, len(box.files())))
+        assert box.usage() == box.numbered(range(2))
+        with box.open() as log:
+            assert dict(log.cursors) == {"a": 2}
+            log.append([box.event(2)], {"a": 3})
+        assert box.usage() == box.numbered(range(3))
+        assert box.verify().ok
+    assert seen == {(False, 1), (True, 1), (True, 2)}
+
+
 def test_all_but_the_last_are_compressed_and_a_second_call_does_nothing(rolled):
     """
     The last one is being written.
