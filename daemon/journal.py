@@ -19,15 +19,15 @@ Event = Literal[
     "daemon_stopped",  #: the log is closed
     "disk_full",  #: nothing more is read until there is room; the sources keep what is unread
     "disk_has_room",  #: reading goes on
-    "place_unreadable",  #: a file or directory cannot be read
+    "evidence_retired",  #: old segments were removed, as the configuration says; their totals stay
     "projection_failed",  #: the tables could not be brought up to the log; they are made anew
     "projection_rebuilt",  #: the tables were made anew from the log
     "published",  #: the published tables were replaced for the first time in this process
     "schedule_overdue",  #: the wall clock or the scheduler stood still; what was due was done unasked
+    "segment_compressed",  #: a closed segment was compressed, and compared with what it was
     "segment_sealed",  #: a segment of the log was closed
-    "source_changed",  #: what was read of a file is no longer what stands in it: it is read again
     "sweep_done",  #: every root was walked; told when it found something new
-    "upkeep_failed",  #: sealing, compressing or retiring segments failed; it is tried again
+    "upkeep_failed",  #: sealing, compressing or another job failed; it is tried again
     "watch_blind",  #: changes may go unheard; everything is swept more often
     "watch_sees",  #: changes are heard again
 ]

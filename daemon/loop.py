@@ -20,6 +20,7 @@ from daemon.mailbox import Mail, Mailbox
 from daemon.projector import Projector
 from daemon.schedule import Schedule
 from daemon.sweeper import Sweeper
+from daemon.upkeep import compressing, seal_when_old
 from daemon.watch import Watch
 from state.cursors import Cursor
 from state.errors import DiskFull, StateUnusable
@@ -38,6 +39,8 @@ class Pace:
 
     ``sweep_all`` while changes are heard, ``sweep_blind`` while they may go unheard; ``sweep_hot`` looks only where
     something changed during the last ``hot_for``. ``batch`` is how long a batch may grow while more is being read.
+    A segment that was begun ``seal`` ago is closed; ``upkeep`` is how often that is looked at, and what is closed is
+    compressed. ``retire`` is how often old evidence is looked for, if an operator wants it retired at all.
     """
 
     sweep_all: float = 300.0
@@ -48,6 +51,8 @@ class Pace:
     shrunk: float = 1.0
     in_place: float = 60.0
     seal: float = 86_400.0
+    upkeep: float = 3_600.0
+    retire: float = 86_400.0
     slice: float = 0.05
     batch: float = 0.25
     retry_first: float = 1.0
@@ -92,9 +97,12 @@ class Loop:
             {
                 "sweep_all": (pace.sweep_all, lambda: mailbox.wish("sweep_all")),
                 "sweep_hot": (pace.sweep_hot, lambda: mailbox.wish("sweep_hot")),
-                "seal": (pace.seal, lambda: mailbox.wish("seal")),
+                "seal": (pace.upkeep, lambda: mailbox.wish("seal")),
+                "compress": (pace.upkeep, compressing(paths, journal)),
+                "retire": (pace.retire, projector.retire),
                 "publish": (pace.in_place, projector.poke),
-            }
+            },
+            lambda job, failure: journal.error("upkeep_failed", job=job, failure=failure),
         )
         self.ingest = Ingest(log, clock, is_live=True)
         self.sweeper = Sweeper(places, zone, self.ingest, self._watch, self._look, journal, clock)
@@ -228,6 +236,8 @@ class Loop:
         if "sweep_all" in mail.wishes or now >= self._due["sweep_all"]:
             self._due["sweep_all"] = now + 2 * self._pace.sweep_all
             self.sweeper.begin()
+        if "seal" in mail.wishes:
+            seal_when_old(self._paths, self._log, self._clock(), self._pace.seal, self._journal)
         if now >= self._due["shrunk"]:
             self.ingest.poll_shrunk()
             self._due["shrunk"] = _NEVER

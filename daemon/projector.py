@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +22,7 @@ from projections.build import Projection, ProjectionUnusable
 from state.errors import TallystickError
 from state.head import Mark
 from state.paths import StatePaths
+from state.tombstones import Tombstone
 from state.walk import segments
 
 #: What the daemon's own database may use.
@@ -57,11 +58,19 @@ class Projected:
     failure: str | None = None
 
 
+#: Given the tables, retires what is old enough; null when nothing may go.
+Retention = Callable[[Projection], Tombstone | None]
+
+
 class Projector(threading.Thread):
     """Refreshes when it is poked, publishes what changed; ended by `stop`."""
 
-    def __init__(self, paths: StatePaths, journal: Journal, *, anew: bool = False) -> None:
+    def __init__(
+        self, paths: StatePaths, journal: Journal, *, anew: bool = False, retention: Retention | None = None
+    ) -> None:
         super().__init__(name="projector", daemon=True)
+        self._retention = retention
+        self._is_retiring = False
         self._paths = paths
         self._journal = journal
         self._poked = threading.Event()
@@ -74,6 +83,12 @@ class Projector(threading.Thread):
     def poke(self) -> None:
         """Say that the log has grown, or that it is time to try again."""
         self._poked.set()
+
+    def retire(self) -> None:
+        """Say that it is time to look for old evidence; without a retention nothing is ever old."""
+        if self._retention is not None:
+            self._is_retiring = True
+            self._poked.set()
 
     def stop(self) -> None:
         """End after one more refresh and publication."""
@@ -124,6 +139,9 @@ class Projector(threading.Thread):
             begun_at = time.monotonic()
             before = projection.mark()
             projection.refresh(self._paths.log_directory)
+            if self._is_retiring and self._retention is not None:
+                self._is_retiring = False
+                is_new = self._retire(self._retention, projection) or is_new
             pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.monotonic() - begun_at))
             mark = projection.mark()
             is_new = is_new or mark != before
@@ -145,6 +163,13 @@ class Projector(threading.Thread):
                 return
             self._poked.wait(min(left, BEAT_SECONDS))
             self.state = replace(self.state, beat_at=time.monotonic())
+
+    def _retire(self, retention: Retention, projection: Projection) -> bool:
+        tombstone = retention(projection)
+        if tombstone is None:
+            return False
+        self._journal.info("evidence_retired", first_seq=tombstone.first_seq, last_seq=tombstone.last_seq)
+        return True
 
     def _publish(self, projection: Projection, mark: Mark | None) -> None:
         start = time.monotonic()

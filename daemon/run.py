@@ -4,7 +4,7 @@ import ctypes
 import resource
 import signal
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from types import FrameType
 
@@ -12,9 +12,10 @@ from daemon.bootstrap import open_log, roots, utc_now
 from daemon.journal import open_journal
 from daemon.loop import Loop, Pace
 from daemon.mailbox import Mailbox
-from daemon.projector import Projector
+from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
 from daemon.settings import Settings
+from projections.retention import retire_old
 
 #: How long the tables may take to catch up when the daemon ends, in seconds.
 _LAST_REFRESH_SECONDS = 10.0
@@ -35,7 +36,12 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
     with open_log(settings, clock) as log:
         program = version("tallystick")
         journal.info("daemon_started", version=program, head_seq=log.head.seq)
-        projector = Projector(settings.state, journal, anew=log.recovery is not None and bool(log.recovery.read_again))
+        projector = Projector(
+            settings.state,
+            journal,
+            anew=log.recovery is not None and bool(log.recovery.read_again),
+            retention=_retention(settings, clock),
+        )
         loop = Loop(
             settings.state, log, roots(settings), settings.zone, mailbox, projector, journal, clock, pace or Pace()
         )
@@ -50,6 +56,16 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         loop.finish()
         journal.info("daemon_stopped", head_seq=log.head.seq)
     return 0
+
+
+def _retention(settings: Settings, clock: Callable[[], datetime]) -> Retention | None:
+    """Return what retires evidence that is older than the configuration says; ``None`` where it says nothing."""
+    from daemon.config import read_config  # brings pydantic, which a daemon without a configuration never needs
+
+    days = read_config(settings.config_file).log.retention_days if settings.config_file.exists() else None
+    if days is None:
+        return None
+    return lambda projection: retire_old(projection, settings.state, clock() - timedelta(days=days), clock)
 
 
 def _leave_no_core() -> None:

@@ -1,9 +1,9 @@
 """
 What is to be done now and then, asked for by APScheduler and done by the loop.
 
-A job only asks: it cannot hang, and it cannot fail. APScheduler runs on the wall clock: put back by an hour, it asks
-for nothing for an hour. So nothing that must happen depends on it: the loop knows by its own monotonic clock when a
-sweep is overdue, does it unasked, and begins the schedule anew.
+A job asks the loop, or does what nobody waits for. APScheduler runs on the wall clock: put back by an hour, it asks for
+nothing for an hour; a job that hangs is passed over for ever. So nothing that must happen depends on it: the loop knows
+by its own monotonic clock when a sweep is overdue, does it unasked, and begins the schedule anew.
 """
 
 import logging
@@ -19,10 +19,15 @@ Job = Callable[[], None]
 
 
 class Schedule:
-    """Asks for each of *jobs*, by name, every so many seconds."""
+    """
+    Does each of *jobs*, by name, every so many seconds.
 
-    def __init__(self, jobs: Mapping[str, tuple[float, Job]]) -> None:
+    *failed* is told the name of a job and the kind of its failure: the scheduler itself would tell the text.
+    """
+
+    def __init__(self, jobs: Mapping[str, tuple[float, Job]], failed: Callable[[str, str], None]) -> None:
         self._jobs = jobs
+        self._failed = failed
         self._scheduler: BackgroundScheduler | None = None
         # It logs exceptions with their text; ours are told by whoever runs the job.
         logging.getLogger("apscheduler").addHandler(logging.NullHandler())
@@ -33,8 +38,17 @@ class Schedule:
         self.stop()
         self._scheduler = BackgroundScheduler(job_defaults=_DEFAULTS, timezone="UTC")
         for name, (seconds, job) in self._jobs.items():
-            self._scheduler.add_job(job, "interval", seconds=seconds, id=name)
+            self._scheduler.add_job(self._safe(name, job), "interval", seconds=seconds, id=name)
         self._scheduler.start()
+
+    def _safe(self, name: str, job: Job) -> Job:
+        def run() -> None:
+            try:
+                job()
+            except Exception as error:  # noqa: BLE001 - told by its kind, and tried again at the next interval
+                self._failed(name, type(error).__name__)
+
+        return run
 
     def stop(self) -> None:
         """Ask for nothing more."""
