@@ -133,6 +133,7 @@ def usage_document(tables: Tables, by: Sequence[str], window: Window, include: S
         "as_of": {"seq": head.seq, "at": plain(head.committed_at), "price_book": None},
         "rows": rows,
         **tables.sources(),
+        **tables.retired(window),
         "totals": {
             "measured": _usage_row((), tables.measured((), window)[0], "measured"),
             "estimated": {},
@@ -368,6 +369,8 @@ def _print_totals(document: Mapping[str, Any]) -> None:
         notes.append(f"{document['rejected_lines']} lines could not be read")
     if document["unreadable_paths"]:
         notes.append(f"{document['unreadable_paths']} places could not be read at all")
+    if document["retired_calls"]:
+        notes.append(f"{document['retired_tokens']:,} tokens more were measured once; their evidence is retired")
     if document["unread_bytes"]:
         notes.append(f"{document['unread_bytes']:,} bytes are not read yet")
     show.out("; ".join(notes))

@@ -142,6 +142,25 @@ class Tables:
         """Return how many source files there are, how many state no usage, and how many lines could not be read."""
         return self.rows(_SOURCES)[0]
 
+    def retired(self, window: Window) -> dict[str, int]:
+        """
+        Return calls and tokens that were measured once and whose evidence was retired, of the days in *window*.
+
+        A day (UTC) that a bound cuts counts whole; calls on no day count only where there is no bound.
+        """
+        return self.rows(
+            """
+            SELECT
+                CAST(coalesce(sum(calls), 0) AS BIGINT) AS retired_calls,
+                CAST(coalesce(sum(total_tokens), 0) AS BIGINT) AS retired_tokens
+            FROM retired
+            WHERE
+                coalesce(day >= CAST($since AS DATE), $since IS NULL)
+                AND coalesce(day <= CAST($until AS DATE), $until IS NULL)
+            """,
+            {"since": window.since, "until": window.until},
+        )[0]
+
     def losses(self) -> list[dict[str, Any]]:
         """Return the ranges of events that the log lost to damage and that nothing has brought back."""
         return self.rows(

@@ -122,6 +122,7 @@ def test_evidence_is_retired_only_when_asked_and_its_totals_stay(host: Host) -> 
 
     assert (1, 17) == host.totals()
     assert [{"calls": 1, "total_tokens": 15}] == host.rows("SELECT calls, total_tokens FROM retired")
+    assert (1, 15) == (host.usage()["retired_calls"], host.usage()["retired_tokens"])
     assert "evidence_retired" in told.events
     assert "projection_failed" not in told.events
 
