@@ -14,16 +14,18 @@ from pydantic.fields import FieldInfo
 
 from daemon import heartbeat, journal, watch
 from daemon.explain import FORMULAS
+from daemon.message import Envelope
 from projections.build import Projection
 from projections.catalog import Relation, relations
 from state import vocabulary
-from state.evidence import KINDS
+from state.evidence import KINDS, MESSAGES, Message
 from state.paths import StatePaths
 
 HERE = Path(__file__).parent
 
 _SHOWN_TYPES = (
     ("datetime", "time, UTC"),
+    ("dict[str, typing.Any]", "object"),
     ("dict", "names to whole numbers"),
     ("tuple", "list of words"),
     ("Literal", "word"),
@@ -42,7 +44,9 @@ _SHOWN_WORDS = (
     "SourceChange",
     "DaemonChange",
     "DenyCode",
+    "MessageCode",
 )
+_MESSAGE_WORDS = ("HookOutcome", "TaskStatus", "ActivityKind")
 
 _MARK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
@@ -52,6 +56,9 @@ def rendered(text: str) -> str:
     parts = {
         "kinds": _kinds,
         "provenance": _provenance,
+        "envelope": _envelope,
+        "messages": _messages,
+        "message_words": _message_words,
         "words": _words,
         "relations": _relations,
         "formulas": _formulas,
@@ -68,7 +75,36 @@ def documents() -> list[Path]:
 
 
 def _kinds() -> str:
-    return "\n".join(_kind(name, model) for name, model in KINDS.items())
+    first = next(iter(MESSAGES))
+    shown = {name: KINDS[name] for name in KINDS if name not in MESSAGES or name == first}
+    return "\n".join(_message(model) if name == first else _kind(name, model) for name, model in shown.items())
+
+
+def _message(model: type[BaseModel]) -> str:
+    """Return the section that all messages share; their bodies are in docs/inbox.md."""
+    names = ", ".join(f"`{name}`" for name in MESSAGES)
+    rows = "\n".join(_field(field, info) for field, info in model.model_fields.items() if field != "body")
+    body = "| `body` | object | the statement, by kind: [inbox.md](inbox.md) |"
+    text = " ".join((Message.__doc__ or "").split())
+    return f"### {names}\n\n{text}\n\n| field | type | meaning |\n|---|---|---|\n{rows}\n{body}\n"
+
+
+def _envelope() -> str:
+    rows = "\n".join(_field(info.alias or name, info) for name, info in Envelope.model_fields.items())
+    return f"| field | type | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _messages() -> str:
+    return "\n".join(_body(kind, model) for kind, model in MESSAGES.items())
+
+
+def _body(kind: str, model: type[BaseModel]) -> str:
+    rows = "\n".join(_field(field, info) for field, info in model.model_fields.items())
+    return f"### `{kind}`\n\n{model.__doc__}\n\n| field | type | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _message_words() -> str:
+    return _words(_MESSAGE_WORDS)
 
 
 def _kind(name: str, model: type[BaseModel]) -> str:
@@ -102,9 +138,9 @@ def _type(info: FieldInfo) -> str:
     return f"{kind}{', or null' if 'None' in text else ''}"
 
 
-def _words() -> str:
+def _words(names: tuple[str, ...] = _SHOWN_WORDS) -> str:
     source = Path(vocabulary.__file__).read_text("utf-8")
-    return "\n".join(_word_table(name, getattr(vocabulary, name), source) for name in _SHOWN_WORDS)
+    return "\n".join(_word_table(name, getattr(vocabulary, name), source) for name in names)
 
 
 def _blindness() -> str:

@@ -5,9 +5,10 @@ These models are what borders, documentation and tests are held to. The hot path
 structs (`adapters/contract.py`, `daemon/provenance.py`); `tests/state/test_evidence.py` holds the two equal.
 """
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Generic, Literal, TypeVar, cast
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt
 
 from state import vocabulary as words
 
@@ -25,7 +26,27 @@ Uri = Annotated[str, Field(pattern=rf"^{words.URI_PATTERN}$")]
 ZoneName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+-]{1,64}$")]
 RawName = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+Receipt = Annotated[str, Field(pattern=rf"^{words.HASH_PATTERN}$")]
+MessageField = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31})?$")]
 Tokens = Annotated[int, Field(ge=0, le=words.TOKENS_MAX)]
+Revision = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Milliseconds = Annotated[int, Field(ge=0, le=10**12)]
+
+
+def _time_in_iso(value: object) -> object:
+    """Read a time in ISO 8601 and in nothing else: of a bare number, seconds or milliseconds would be a guess."""
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("no time") from None  # Python's own text quotes the value
+
+
+#: A time that a producer states; beyond these bounds it could not be told in UTC.
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_time_in_iso),
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9999, 12, 30, tzinfo=UTC)),
+]
 
 
 class Frozen(BaseModel):
@@ -211,6 +232,75 @@ class Recovery(Frozen):
     last_missing_seq: int | None = Field(None, description="last event that cannot be served")
 
 
+class HookRun(Frozen):
+    """One run of a hook."""
+
+    hook: Identifier = Field(description="name of the hook")
+    outcome: words.HookOutcome = Field(description="how it ended")
+    agent: Word | None = Field(None, description="agent that called it; null when none did")
+    session_id: Identifier | None = Field(None, description="session in which it ran; null when unknown")
+    duration_ms: Milliseconds | None = Field(None, description="how long it ran, in milliseconds")
+    at: Moment | None = Field(None, description="when it ended; null when the producer did not say")
+
+
+class TaskReport(Frozen):
+    """What a task has come to."""
+
+    task_id: Identifier = Field(description="id of the task, as its tracker names it")
+    status: words.TaskStatus = Field(description="what it has come to")
+    agent: Word | None = Field(None, description="agent that worked on it; null when unknown")
+    session_id: Identifier | None = Field(None, description="session that worked on it; null when unknown")
+    at: Moment | None = Field(None, description="since when; null when the producer did not say")
+
+
+class Activity(Frozen):
+    """What an agent does, without saying on what."""
+
+    agent: Word = Field(description="the agent")
+    what: words.ActivityKind = Field(description="what it does")
+    session_id: Identifier | None = Field(None, description="its session; null when unknown")
+    at: Moment | None = Field(None, description="when; null when the producer did not say")
+
+
+Body = TypeVar("Body", bound=Frozen)
+
+
+class Message(Frozen, Generic[Body]):
+    """
+    What a producer put into the inbox: who says so, under which key, and its receipt.
+
+    Messages with the same receipt and content hash are one message, however often they stand in the log. Of the
+    messages of one key the one with the greatest revision holds, then the one with the greatest content hash.
+    """
+
+    q: NonNegativeInt = Field(description="sequence number of the event in its log; (log id, q) is its key")
+    v: Literal[1] = Field(description="version of this schema; older events are upcast on read")
+    k: Word = Field(description="kind of message")
+    producer: Word = Field(description="program that sent it")
+    key: Identifier | None = Field(None, description="what it is about; null when it stands for itself")
+    revision: Revision | None = Field(None, description="order among the messages of its key; null is before 0")
+    receipt: Receipt = Field(description="name of the message: a hash of it when it has a key, else random")
+    content_hash: Receipt = Field(description="hash of kind, producer and body, as they were written")
+    source_created_at: AwareDatetime | None = Field(None, description="when the producer wrote it, as it says; UTC")
+    ingested_at: AwareDatetime = Field(description="when the file was read, UTC")
+    body: Body = Field(description="the statement")
+
+
+class MessageRejected(Frozen):
+    """A message that could not be taken: reason, field and length, and no byte of it."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    v: Literal[1] = Field(description="version of this schema")
+    k: Literal["message_rejected"]
+    receipt: Receipt = Field(description="its receipt; for a name that is none, a salted hash of that name")
+    code: words.MessageCode = Field(description="why")
+    field: MessageField | None = Field(
+        None, description="field that is wrong; null when none is, or it is no name of ours"
+    )
+    length_bytes: NonNegativeInt = Field(description="length of the file")
+    ingested_at: AwareDatetime = Field(description="when the file was read, UTC")
+
+
 #: Every kind of event, by the word in ``k``.
 KINDS: dict[str, type[Frozen]] = {
     "usage": Usage,
@@ -221,4 +311,15 @@ KINDS: dict[str, type[Frozen]] = {
     "source": Source,
     "daemon": Daemon,
     "recovery": Recovery,
+    "hook_run": Message[HookRun],
+    "task": Message[TaskReport],
+    "activity": Message[Activity],
+    "message_rejected": MessageRejected,
+}
+
+#: What the inbox takes, by kind: the body of each message among the events.
+MESSAGES: Final[dict[str, type[Frozen]]] = {
+    kind: cast("type[Frozen]", event.model_fields["body"].annotation)
+    for kind, event in KINDS.items()
+    if issubclass(event, Message)
 }

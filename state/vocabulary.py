@@ -122,7 +122,69 @@ DenyCode = Literal[
     "missing",  #: a root that is not there
 ]
 
-EventKind = Literal["usage", "session", "turn", "hidden_call", "rejected", "source", "daemon", "recovery"]
+#: Why a message of the inbox was refused.
+MessageCode = Literal[
+    "invalid_json",  #: not one JSON object, or a name stands in it twice
+    "too_long",  #: longer than a message may be; not read
+    "too_deep",  #: nested deeper than any message is
+    "unknown_kind",  #: no kind of message that this version knows
+    "missing_field",  #: a field that the kind needs is not there
+    "unknown_field",  #: a field that the kind does not have
+    "invalid_field",  #: a value of another type, no word of its list, or no id
+    "out_of_range",  #: a number or time beyond what it can be
+    "needs_key",  #: a revision orders the messages of one key, and there is none
+    "wrong_receipt",  #: the file has a key, and its name is not the hash of its content
+    "bad_name",  #: the file's name is no receipt
+    "symlink",  #: a link is not followed
+    "not_regular",  #: a directory, pipe or device where a file should be
+    "foreign_owner",  #: the file belongs neither to this user nor to root
+    "permission",  #: this user may not read it
+    "io_error",  #: the disk did not answer
+]
+
+#: How a hook's run ended.
+HookOutcome = Literal[
+    "ok",  #: it ran and found nothing in the way
+    "blocked",  #: it ran and stopped what it was asked about
+    "failed",  #: it ended with an error
+    "timed_out",  #: it was stopped before its end
+    "skipped",  #: it decided that it was not meant
+]
+
+#: What a task has come to.
+TaskStatus = Literal[
+    "open",  #: it is there, nobody works on it
+    "in_progress",  #: somebody works on it
+    "blocked",  #: it waits for something else
+    "completed",  #: it is done
+    "failed",  #: it was given up
+    "cancelled",  #: it is not wanted any more
+]
+
+#: What an agent does, without saying on what.
+ActivityKind = Literal[
+    "session_started",  #: a session begins, or is taken up again
+    "session_ended",  #: a session ends
+    "turn_started",  #: the agent begins to answer
+    "turn_ended",  #: the agent has answered
+    "waiting",  #: the agent waits for a person
+    "compacted",  #: the agent made its context shorter
+]
+
+EventKind = Literal[
+    "usage",
+    "session",
+    "turn",
+    "hidden_call",
+    "rejected",
+    "source",
+    "daemon",
+    "recovery",
+    "hook_run",
+    "task",
+    "activity",
+    "message_rejected",
+]
 
 FLAGS: Final[tuple[str, ...]] = get_args(Flag)
 

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.contract import HiddenCall, LineRejected, Observed, SessionStated, TurnStated, UsageStated
 from daemon.provenance import DaemonChanged, SourceChanged
-from state.evidence import KINDS, Frozen, LineProvenance, Provenance
+from state.evidence import KINDS, MESSAGES, Frozen, LineProvenance, Provenance
 from state.upcast import upcast
 
 WRITTEN: dict[str, type[Observed]] = {
@@ -47,9 +47,9 @@ def words_of(annotation: Any) -> set[str]:
 
 def test_every_kind_that_is_written_has_a_contract() -> None:
     """
-    Only the log itself adds a kind of its own: its recovery.
+    What no adapter or reader states comes from the log itself, its recovery, or through the inbox.
     """
-    assert {"recovery"} == set(KINDS) - set(WRITTEN)
+    assert {"recovery", "message_rejected", *MESSAGES} == set(KINDS) - set(WRITTEN)
 
 
 def test_an_older_event_is_upcast_step_by_step() -> None:

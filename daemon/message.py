@@ -1,0 +1,202 @@
+"""
+What a message of the inbox is: its envelope, its receipt, and the event it becomes.
+
+Pure: bytes in, a checked message or a refusal out. A refusal names a field of ours and a rule, never a value.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from daemon.provenance import utc_text
+from state.evidence import MESSAGES, Frozen, Identifier, Moment, Revision, Word
+from state.segment import EVENT_BYTES_MAX
+from state.vocabulary import EVENT_VERSION, HASH_PATTERN, MessageCode
+
+SCHEMA: Final = "tallystick.inbox/1"
+
+#: Longest message, in bytes. The event it becomes is at most as long as an event may be.
+MESSAGE_BYTES_MAX: Final = 64 * 1024
+#: Room for the sequence number that the log adds, in bytes.
+_NUMBER_BYTES: Final = 64
+
+#: What is not part of the statement: a message sent again at another time is the same message.
+_ABOUT_SENDING: Final = frozenset({"created_at"})
+_ABOUT_ORDER: Final = _ABOUT_SENDING | {"schema", "key", "revision"}
+
+F = TypeVar("F", bound=Frozen)
+
+_RECEIPT: Final = re.compile(HASH_PATTERN)
+
+#: Rules of pydantic that are not `invalid_field`.
+_CODES: Final[Mapping[str, MessageCode]] = {
+    "missing": "missing_field",
+    "extra_forbidden": "unknown_field",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
+}
+
+
+class Refused(Exception):
+    """A message cannot be taken; ``field`` is a name of ours, or null."""
+
+    def __init__(self, code: MessageCode, field: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.field = field
+
+
+class Envelope(Frozen):
+    """What every message says beside its body."""
+
+    version: Literal["tallystick.inbox/1"] = Field(alias="schema", description="this contract and its version")
+    kind: Word = Field(description="which body follows; one of the kinds below")
+    producer: Word = Field(description="program that sends it")
+    key: Identifier | None = Field(None, description="what it is about; null when it stands for itself")
+    revision: Revision | None = Field(None, description="order among the messages of its key; null is before 0")
+    created_at: Moment | None = Field(None, description="when it was written; null when the producer does not know")
+    body: dict[str, Any] = Field(description="the statement")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A message that can be taken; ``receipt`` is null without a key: its sender draws one."""
+
+    envelope: Envelope
+    body: Frozen
+    receipt: str | None
+    content_hash: str
+
+    def event(self, receipt: str, now: datetime) -> bytes:
+        """
+        Return the message as a line for the log.
+
+        Raises:
+            Refused: It became longer than an event may be.
+        """
+        envelope = self.envelope
+        stated: dict[str, Any] = {
+            "k": envelope.kind,
+            "v": EVENT_VERSION,
+            "producer": envelope.producer,
+            "key": envelope.key,
+            "revision": envelope.revision,
+            "receipt": receipt,
+            "content_hash": self.content_hash,
+            "source_created_at": envelope.created_at and utc_text(envelope.created_at.astimezone(UTC)),
+            "ingested_at": utc_text(now),
+            "body": self._stored_body(),
+        }
+        event = _line(stated)
+        if len(event) > EVENT_BYTES_MAX - _NUMBER_BYTES:
+            raise Refused("too_long")
+        return event
+
+    def _stored_body(self) -> dict[str, Any]:
+        """Return the body as it is stored: times in UTC, nothing that is null."""
+        stated = self.body.model_dump(exclude_none=True)
+        return {
+            name: utc_text(value.astimezone(UTC)) if isinstance(value, datetime) else value
+            for name, value in stated.items()
+        }
+
+
+def rejection(receipt: str, refused: Refused, length_bytes: int, now: datetime) -> bytes:
+    """Return the line for the log that says why a message was not taken."""
+    return _line(
+        {
+            "k": "message_rejected",
+            "v": EVENT_VERSION,
+            "receipt": receipt,
+            "code": refused.code,
+            "field": refused.field,
+            "length_bytes": length_bytes,
+            "ingested_at": utc_text(now),
+        }
+    )
+
+
+def is_receipt(text: str) -> bool:
+    """Say whether *text* has the shape of a receipt."""
+    return _RECEIPT.fullmatch(text) is not None
+
+
+def check(content: bytes) -> Checked:
+    """
+    Read one message.
+
+    Raises:
+        Refused: It is not one, with the first field that is wrong.
+    """
+    if len(content) > MESSAGE_BYTES_MAX:
+        raise Refused("too_long")
+    message = decoded(content)
+    envelope = _validated(Envelope, message, "")
+    kind = MESSAGES.get(envelope.kind)
+    if kind is None:
+        raise Refused("unknown_kind", "kind")
+    if envelope.revision is not None and envelope.key is None:
+        raise Refused("needs_key", "revision")
+    body = _validated(kind, envelope.body, "body.")
+    receipt = _hash(message, _ABOUT_SENDING) if envelope.key is not None else None
+    return Checked(envelope, body, receipt, _hash(message, _ABOUT_ORDER))
+
+
+def decoded(content: bytes) -> dict[str, Any]:
+    """
+    Return the JSON object that *content* is.
+
+    Raises:
+        Refused: It is none; a name that stands in it twice is refused too, as readers disagree which one counts.
+    """
+    try:
+        found = json.loads(content.decode("utf-8"), object_pairs_hook=_named_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise Refused("too_deep") from None
+    except ValueError:  # of JSON and of UTF-8: their text would quote the content
+        raise Refused("invalid_json") from None
+    if not isinstance(found, dict):
+        raise Refused("invalid_json")
+    return found
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _no_constant(_: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise ValueError
+
+
+def _validated(model: type[F], content: Mapping[str, Any], prefix: str) -> F:
+    """Hold *content* against *model*; of an error only rule and field are looked at, its text has the value in it."""
+    known = {info.alias or name for name, info in model.model_fields.items()}
+    try:
+        return model.model_validate(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    code = _CODES.get(first["type"], "invalid_field")
+    raise Refused(code, prefix + name if name in known else prefix[:-1] or None)
+
+
+def _hash(message: Mapping[str, Any], left_out: frozenset[str]) -> str:
+    """Return the hash of what a message states: compact JSON, names in order, ASCII; 128 bits of SHA-256 in hex."""
+    stated = {name: value for name, value in message.items() if name not in left_out}
+    text = json.dumps(stated, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def _line(stated: Mapping[str, Any]) -> bytes:
+    known = {name: value for name, value in stated.items() if value is not None}
+    return json.dumps(known, separators=(",", ":")).encode("ascii")
