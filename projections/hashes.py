@@ -25,6 +25,14 @@ FACTS: Final[dict[str, str]] = {
         FROM (SELECT * EXCLUDE (thread_id) FROM thread_calls UNION ALL BY NAME SELECT * FROM calls)
     """,
     "hidden_calls": "SELECT agent, line_id, called_at, session_id FROM hidden_calls",
+    "inbox": """
+        SELECT kind, message_key, receipt, revision, content_hash, producer, CAST(body AS VARCHAR), superseded_count
+        FROM inbox
+    """,
+    "inbox_rejected": """
+        SELECT DISTINCT if(code = 'bad_name', NULL, receipt), code, field, length_bytes FROM inbox_rejected
+    """,
+    "inbox_superseded": "SELECT kind, message_key, receipt, revision, content_hash FROM inbox_superseded",
     "rejected": """
         SELECT DISTINCT
             agent, regexp_extract(source, '([^/]*?)(\\.jsonl)?(\\.zst)?$', 1) AS source_name, offset_bytes,

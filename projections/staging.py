@@ -87,6 +87,12 @@ EVENT: Final[dict[str, str]] = {
     "size_bytes": "BIGINT",
     "first_missing_seq": "BIGINT",
     "last_missing_seq": "BIGINT",
+    "producer": "VARCHAR",
+    "key": "VARCHAR",
+    "revision": "BIGINT",
+    "receipt": "VARCHAR",
+    "content_hash": "VARCHAR",
+    "body": "JSON",
 }
 
 #: The fields of header and commit lines.

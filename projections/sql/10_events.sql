@@ -67,5 +67,11 @@ SELECT
     previous_path,
     size_bytes,
     first_missing_seq,
-    last_missing_seq
+    last_missing_seq,
+    producer,
+    key AS message_key,
+    revision,
+    receipt,
+    content_hash,
+    body
 FROM arrived

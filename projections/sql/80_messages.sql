@@ -1,0 +1,23 @@
+-- messages: what came through the inbox, each message once.
+-- grain: one message
+-- key: seq
+-- unit: times in UTC
+-- source: events
+-- refresh: view
+--
+-- A daemon killed between its commit and the removal of the file reads the message again: the same receipt and the same
+-- content are one message, and seq is its first event. created_at and ingested_at are those of that event.
+SELECT
+    min(seq) AS seq,
+    kind,
+    message_key,
+    revision,
+    receipt,
+    content_hash,
+    any_value(producer) AS producer,
+    any_value(body) AS body,
+    arg_min(source_created_at, seq) AS created_at,
+    arg_min(ingested_at, seq) AS ingested_at
+FROM events
+WHERE content_hash IS NOT NULL
+GROUP BY kind, message_key, revision, receipt, content_hash
