@@ -11,6 +11,7 @@ import duckdb
 
 from adapters.registry import installed
 from daemon.discover import Found, Place, Seen, places, sweep
+from daemon.inbox import Inbox, Taken, take_all
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
 from daemon.settings import Settings
@@ -29,6 +30,7 @@ class Caught:
     """What a catch-up pass did; ``head_seq`` is the log's last event, -1 before the first."""
 
     read: Pass
+    messages: Taken
     added: int
     head_seq: int
 
@@ -75,9 +77,10 @@ def catch_up(
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
         read = Ingest(log, clock, progress).run(seen)
+        messages = take_all(Inbox(settings.state, log.log_id, clock), log)
         # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
         added = refresh_and_publish(settings, anew=log.recovery is not None and bool(log.recovery.read_again))
-        return Caught(read, added, log.head.seq)
+        return Caught(read, messages, added, log.head.seq)
 
 
 def refresh_and_publish(settings: Settings, *, anew: bool = False) -> int:
