@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--timezone", default="UTC", help="what a day is (default UTC)")
     verify = _verb(verbs, "verify", _verify, "is the log what was once committed?")
     verify.add_argument("--sources", action="store_true", help="reopen surviving files and compare line hashes")
+    _inbox(verbs.add_parser("inbox", help="send a message of a hook, task or operator; ask what became of one"))
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     sql = _verb(verbs, "sql", _sql, "query the published tables")
     sql.add_argument("query", metavar="QUERY")
@@ -117,6 +118,20 @@ def _grouping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", help="before this day or time")
     parser.add_argument("--timezone", default="UTC", help="what a day is, as an IANA name (default UTC)")
     parser.add_argument("--include", default="", help="superseded: further classes, never summed with measured")
+
+
+def _inbox(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    submit = _verb(actions, "submit", _inbox_submit, "put one message into the inbox, and print its receipt")
+    submit.add_argument("--kind", required=True, help="hook_run, task or activity; docs/inbox.md has the fields")
+    submit.add_argument("--key", help="what it is about; sent again, it is the same message")
+    submit.add_argument("--revision", help="order among the messages of the key; the greatest holds")
+    submit.add_argument("--producer", default="operator", help="program that sends it (default operator)")
+    submit.add_argument("file", metavar="FILE", help="its body, a JSON object; - for standard input")
+    status = _verb(actions, "status", _inbox_status, "what became of a message")
+    status.add_argument("receipt", metavar="RECEIPT", help="as submit printed it")
+    status.add_argument("--wait", default="0", metavar="SECONDS", help="how long to wait while it is pending")
+    _verb(actions, "list", _inbox_list, "messages that wait, and those that were rejected")
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - it brings its own home
@@ -191,6 +206,25 @@ def _sql(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.verbs import sql
 
     return sql(settings, options.query, as_json=options.json)
+
+
+def _inbox_submit(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.inbox_verbs import send
+
+    given = {"key": options.key, "revision": options.revision, "producer": options.producer}
+    return send(settings, options.kind, options.file, **given, as_json=options.json)
+
+
+def _inbox_status(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.inbox_verbs import status
+
+    return status(settings, options.receipt, options.wait, as_json=options.json)
+
+
+def _inbox_list(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.inbox_verbs import listing
+
+    return listing(settings, as_json=options.json)
 
 
 def _count(text: str) -> int:

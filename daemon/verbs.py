@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from daemon import show
@@ -54,6 +54,7 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
         "bytes_read": read.bytes_read,
         "events": read.events,
         "rejected_lines": read.rejected,
+        "messages": asdict(caught.messages),
         "denied": [
             {"path": show.safe(each.path), "agent": each.adapter.agent, "code": each.code} for each in read.denied
         ],
@@ -66,10 +67,12 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
     else:
         show.out(
             f"{read.files} files, {read.files_read} read, {read.bytes_read} new bytes, {read.events} events,"
-            f" {read.rejected} lines rejected, log head #{caught.head_seq}"
+            f" {read.rejected} lines rejected, {caught.messages.stored} messages, log head #{caught.head_seq}"
         )
     for each in read.denied:
         show.warn(f"cannot read {show.safe(each.path)} ({each.code}): what it holds is not counted")
+    if caught.messages.rejected:
+        show.warn(f"{caught.messages.rejected} messages were rejected: `tallystick inbox list` says which and why")
     _warn_of_losses(losses)
     if not read.files:
         show.warn(
@@ -77,7 +80,8 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
             + ", ".join(show.safe(path) for path in (*read.roots_seen, *read.roots_missing))
         )
         show.warn("if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME or GPTME_LOGS_HOME, or give --home")
-    return DONE if read.files and not read.denied and not losses else FINDINGS
+    is_clean = not (read.denied or losses or caught.messages.rejected)
+    return DONE if read.files and is_clean else FINDINGS
 
 
 @dataclass(frozen=True, slots=True)

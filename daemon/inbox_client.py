@@ -1,0 +1,132 @@
+"""Send a message to the inbox, and ask what became of one; the daemon need not be alive."""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from daemon import inbox_directory as place
+from daemon.message import SCHEMA, Refused, check
+from daemon.provenance import utc_text
+from state.errors import DiskFull, LogIoError, TallystickError
+from state.files import publish
+from state.paths import StatePaths
+from state.vocabulary import MessageCode
+
+#: How often a waiting caller looks, in seconds.
+LOOK_SECONDS: Final = 0.05
+
+
+class MessageRefused(TallystickError):
+    """
+    This is no message that the inbox takes, and nothing was written. Put the field named here right and send it again.
+    """
+
+    exit_code = 2
+
+
+class NotSubmitted(TallystickError):
+    """
+    The message could not be made durable and was not sent. See that the disk has room and answers, then send it again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What became of a receipt.
+
+    ``state``: `pending` (its file waits), `stored`, `superseded` (another message of its key holds), `rejected`, or
+    `unknown` (neither file nor log knows it). ``seq`` is its event, ``by_seq`` the one that holds instead.
+    """
+
+    receipt: str
+    state: str
+    seq: int | None = None
+    by_seq: int | None = None
+    code: str | None = None
+    field: str | None = None
+
+
+def submit(
+    paths: StatePaths,
+    kind: str,
+    body: Mapping[str, Any],
+    *,
+    producer: str,
+    key: str | None = None,
+    revision: int | None = None,
+    now: datetime | None = None,
+) -> str:
+    """
+    Put one message into the inbox and return its receipt; on return it survives a power cut.
+
+    Args:
+        paths: The state directory; made when it is missing.
+        kind: What the body is.
+        body: The statement, as in `docs/inbox.md`.
+        producer: Program that sends it, as a word.
+        key: What it is about: the same message sent again under it is the same message. Null: it stands for itself.
+        revision: Order among the messages of *key*; the greatest holds.
+        now: When it is written; the clock's time when null.
+
+    Raises:
+        MessageRefused: It is no message; nothing was written.
+        NotSubmitted: There is no room, or the disk did not confirm.
+        InboxUnsafe, StateUnusable: The inbox cannot be used.
+    """
+    message: dict[str, Any] = {"schema": SCHEMA, "kind": kind, "producer": producer, "body": dict(body)}
+    message |= {name: value for name, value in (("key", key), ("revision", revision)) if value is not None}
+    message["created_at"] = utc_text((now or datetime.now(UTC)).astimezone(UTC))
+    try:
+        content = json.dumps(message).encode("ascii")
+        receipt = check(content).receipt or secrets.token_hex(16)
+    except Refused as refused:
+        raise MessageRefused(**_facts(refused.code, refused.field)) from None
+    except (TypeError, ValueError, RecursionError):
+        raise MessageRefused(rule="invalid_json") from None  # their text may quote the body
+    _write(paths, receipt, content)
+    return receipt
+
+
+def outcome(paths: StatePaths, receipt: str, *, wait_seconds: float = 0.0) -> Outcome:
+    """
+    Return what became of *receipt*, waiting at most *wait_seconds* while its file is still there.
+
+    Raises:
+        LogBroken, StateUnusable: The log cannot be read.
+    """
+    deadline = time.monotonic() + wait_seconds
+    waiting = paths.inbox / place.file_name(receipt)
+    # The file goes only after the commit: where there is none any more, the log already has what is to be known.
+    while waiting.is_symlink() or waiting.exists():
+        if time.monotonic() >= deadline:
+            return Outcome(receipt, "pending")
+        time.sleep(LOOK_SECONDS)
+    from daemon.receipts import Recorded
+
+    with Recorded(paths) as recorded:
+        fate = recorded.fate(receipt)
+    if fate is None:
+        return Outcome(receipt, "unknown")
+    return Outcome(receipt, fate.state, fate.seq, fate.by_seq, fate.code, fate.field)
+
+
+def _write(paths: StatePaths, receipt: str, content: bytes) -> None:
+    paths.create()
+    with place.opened(paths.inbox):
+        pass  # only to be sure whose it is
+    name = f"{place.HIDDEN}{receipt}.{secrets.token_hex(4)}{place.HALF_WRITTEN_SUFFIX}"
+    temporary = paths.inbox / name
+    try:
+        publish(temporary, paths.inbox / place.file_name(receipt), (content,))
+    except (DiskFull, LogIoError) as error:
+        temporary.unlink(missing_ok=True)
+        raise NotSubmitted(path=paths.inbox, reason=error.facts.get("reason")) from None
+
+
+def _facts(code: MessageCode, field: str | None) -> dict[str, str]:
+    return ({"field": field} if field else {}) | {"rule": code}
