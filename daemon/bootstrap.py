@@ -12,6 +12,7 @@ import duckdb
 from adapters.registry import installed
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.inbox import Inbox, Taken, take_all
+from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
 from daemon.settings import Settings
@@ -77,9 +78,14 @@ def catch_up(
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
         read = Ingest(log, clock, progress).run(seen)
-        messages = take_all(Inbox(settings.state, log.log_id, clock), log)
         # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
-        added = refresh_and_publish(settings, anew=log.recovery is not None and bool(log.recovery.read_again))
+        anew = log.recovery is not None and bool(log.recovery.read_again)
+        try:
+            messages = take_all(Inbox(settings.state, log.log_id, clock), log)
+        except InboxUnsafe:
+            refresh_and_publish(settings, anew=anew)  # what agents have logged is shown all the same
+            raise
+        added = refresh_and_publish(settings, anew=anew)
         return Caught(read, messages, added, log.head.seq)
 
 

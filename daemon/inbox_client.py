@@ -1,7 +1,7 @@
 """Send a message to the inbox, and ask what became of one; the daemon need not be alive."""
 
 import json
-import secrets
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def submit(
     message["created_at"] = utc_text((now or datetime.now(UTC)).astimezone(UTC))
     try:
         content = json.dumps(message).encode("ascii")
-        receipt = check(content).receipt or secrets.token_hex(16)
+        receipt = check(content).receipt or os.urandom(16).hex()
     except Refused as refused:
         raise MessageRefused(**_facts(refused.code, refused.field)) from None
     except (TypeError, ValueError, RecursionError):
@@ -119,7 +119,7 @@ def _write(paths: StatePaths, receipt: str, content: bytes) -> None:
     paths.create()
     with place.opened(paths.inbox):
         pass  # only to be sure whose it is
-    name = f"{place.HIDDEN}{receipt}.{secrets.token_hex(4)}{place.HALF_WRITTEN_SUFFIX}"
+    name = f"{place.HIDDEN}{receipt}.{os.urandom(4).hex()}{place.HALF_WRITTEN_SUFFIX}"
     temporary = paths.inbox / name
     try:
         publish(temporary, paths.inbox / place.file_name(receipt), (content,))

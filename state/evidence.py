@@ -52,7 +52,8 @@ Moment = Annotated[
 class Frozen(BaseModel):
     """A stored shape: it is never changed, and has no field that is not named here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # Built when first used: who sends one message needs two of these models, not all.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Provenance(Frozen):
