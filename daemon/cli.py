@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--timezone", default="UTC", help="what a day is (default UTC)")
     verify = _verb(verbs, "verify", _verify, "is the log what was once committed?")
     verify.add_argument("--sources", action="store_true", help="reopen surviving files and compare line hashes")
-    _inbox(verbs.add_parser("inbox", help="send a message of a hook, task or operator; ask what became of one"))
+    _inbox(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     sql = _verb(verbs, "sql", _sql, "query the published tables")
     sql.add_argument("query", metavar="QUERY")
@@ -120,7 +120,9 @@ def _grouping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--include", default="", help="superseded: further classes, never summed with measured")
 
 
-def _inbox(parser: argparse.ArgumentParser) -> None:
+def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "send a message of a hook, task or operator; ask what became of one"
+    parser = verbs.add_parser("inbox", help=what, description=what, allow_abbrev=False)
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     submit = _verb(actions, "submit", _inbox_submit, "put one message into the inbox, and print its receipt")
     submit.add_argument("--kind", required=True, help="hook_run, task or activity; docs/inbox.md has the fields")
