@@ -155,8 +155,8 @@ class Inbox:
 
     def _forget_half_written(self, directory: int, name: str) -> None:
         """Remove what a producer began and never finished; nobody was told that it was sent."""
-        status = _status(directory, name)
-        if status is None or not name.endswith(place.HALF_WRITTEN_SUFFIX) or not stat.S_ISREG(status.st_mode):
+        status = _status(directory, name) if name.endswith(place.HALF_WRITTEN_SUFFIX) else None
+        if status is None or not stat.S_ISREG(status.st_mode):
             return
         if self._clock().timestamp() - status.st_mtime > HALF_WRITTEN_SECONDS:
             _unlink(directory, name)
@@ -200,7 +200,7 @@ class Inbox:
                 name = place.file_name(f"{message.receipt}.{message.version[-1]}")
             with contextlib.suppress(FileNotFoundError):
                 os.rename(message.name, name, src_dir_fd=directory, dst_dir_fd=target)
-            _for_its_owner_only(kept / name)
+                _for_its_owner_only(kept / name)
 
     # -- what is known -------------------------------------------------------------------------------------------
 
