@@ -30,7 +30,10 @@ class MessageRefused(TallystickError):
 
 class NotSubmitted(TallystickError):
     """
-    The message could not be made durable and was not sent. See that the disk has room and answers, then send it again.
+    The message could not be made durable. See that the disk has room and answers, then send it again.
+
+    Where there was no room, nothing was sent. Where the disk did not confirm the name of the file, the message may have
+    been taken all the same: only with a key is sending again the same message.
     """
 
 

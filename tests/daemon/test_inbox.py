@@ -904,7 +904,8 @@ def test_a_full_disk_is_told_to_the_producer(host: Host) -> None:
     full = run(host, "inbox", "submit", "--kind", "task", "-", input=body, preexec_fn=no_room)
 
     assert (3, "") == (full.returncode, full.stdout)
-    assert "was not sent" in full.stderr
+    assert "could not be made durable" in full.stderr
+    assert "reason=EFBIG" in full.stderr
     assert [] == waiting(host)
     assert 0 == run(host, "inbox", "submit", "--kind", "task", "-", input=body).returncode
     assert 1 == len(waiting(host))
