@@ -30,7 +30,9 @@ def test_generated_tables_are_current(render: ModuleType) -> None:
     """
     stale = [path.name for path in render.documents() if path.read_text() != render.rendered(path.read_text())]
 
-    assert {"evidence.md", "projections.md", "explain.md", "inbox.md", "daemon.md"} <= {path.name for path in render.documents()}
+    assert {"evidence.md", "projections.md", "explain.md", "inbox.md", "daemon.md"} <= {
+        path.name for path in render.documents()
+    }
     assert [] == stale
 
 
