@@ -11,8 +11,7 @@ from daemon.identity import real_path
 from daemon.settings import Settings
 from projections.read import NothingPublished
 from state.head import Mark, recall
-from state.read import Slice, slices
-from state.segment import open_segment
+from state.read import event_lines, slices
 
 #: How often the log's head is looked at, in seconds.
 LOOK_SECONDS: Final = 0.1
@@ -40,7 +39,7 @@ def follow(settings: Settings, *, last: int, is_following: bool) -> Iterator[byt
     mark: Mark | None = None
     while True:
         for each in slices(paths.log_directory, mark.seq if mark else after, mark):
-            yield from (line for line in _events(each) if mark is not None or _seq(line) > after)
+            yield from (line for line in event_lines(each) if mark is not None or _seq(line) > after)
             mark = each.mark
         if not is_following:
             return
@@ -50,17 +49,6 @@ def follow(settings: Settings, *, last: int, is_following: bool) -> Iterator[byt
             seen = recall(paths.head)
         if seen is None or mark is None:
             time.sleep(LOOK_SECONDS)
-
-
-def _events(part: Slice) -> Iterator[bytes]:
-    with open_segment(part.path) as file:
-        file.seek(part.start_offset_bytes)
-        left = part.end_offset_bytes - part.start_offset_bytes
-        while left > 0:
-            line = file.readline()
-            left -= len(line)
-            if line.startswith(_EVENT):
-                yield line[:-1]
 
 
 def _seq(line: bytes) -> int:

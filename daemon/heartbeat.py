@@ -39,6 +39,7 @@ FIELDS: Final[dict[str, str]] = {
     "watch.blindness": "why changes may go unheard; empty when all are heard",
     "sweep.age_seconds": "since the last sweep over all roots ended",
     "sweep.files": "log files it met",
+    "inbox.failure": "why nothing is taken from the inbox; null when nothing is wrong",
     "sources.AGENT.backlog_bytes": "bytes behind the marks of this agent's files",
     "sources.AGENT.unreadable": "places of this agent that the last sweep could not read",
 }
@@ -58,6 +59,7 @@ class Signs:
     swept_at: float | None
     backlog: Mapping[str, int]
     agents: Iterable[str]
+    inbox_failure: str | None
 
 
 def document(signs: Signs, at: datetime) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
         },
         "watch": {"blindness": sorted(signs.blindness)},
         "sweep": {"age_seconds": _age(now, signs.swept_at), "files": None if swept is None else swept.files},
+        "inbox": {"failure": signs.inbox_failure},
         "sources": {
             agent: {"backlog_bytes": backlog[agent], "unreadable": denied[agent]} for agent in sorted(set(signs.agents))
         },

@@ -20,6 +20,8 @@ Event = Literal[
     "disk_full",  #: nothing more is read until there is room; the sources keep what is unread
     "disk_has_room",  #: reading goes on
     "evidence_retired",  #: old segments were removed, as the configuration says; their totals stay
+    "inbox_unusable",  #: nothing is taken from the inbox: others can write to it, or it cannot be read
+    "messages_rejected",  #: messages of the inbox were no messages; they are kept aside
     "projection_failed",  #: the tables could not be brought up to the log; they are made anew
     "projection_rebuilt",  #: the tables were made anew from the log
     "published",  #: the published tables were replaced for the first time in this process

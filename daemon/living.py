@@ -45,6 +45,7 @@ class Living:
             "blindness": watch.get("blindness"),
             "tables_failure": tables.get("failure"),
             "published_age_seconds": tables.get("published_age_seconds"),
+            "inbox_failure": (self.said.get("inbox") or {}).get("failure"),
             "sweep_age_seconds": (self.said.get("sweep") or {}).get("age_seconds"),
         }
 
@@ -67,6 +68,10 @@ class Living:
         if self.is_running and shown["tables_failure"]:
             found.append(
                 f"the tables cannot be brought up to the log ({shown['tables_failure']}): see the daemon's log"
+            )
+        if self.is_running and shown["inbox_failure"]:
+            found.append(
+                f"nothing is taken from the inbox ({shown['inbox_failure']}): make it a directory of this user alone"
             )
         if lag_events and not self.is_running:
             found.append(f"{lag_events} committed events are not in the tables; run `tallystick ingest`")

@@ -14,7 +14,9 @@ from typing import Final, Literal
 
 from daemon import heartbeat
 from daemon.discover import Found, Place, Seen, look_at, look_below
+from daemon.inbox import Inbox
 from daemon.ingest import Ingest
+from daemon.intake import Intake
 from daemon.journal import Journal
 from daemon.mailbox import Mail, Mailbox
 from daemon.projector import Projector
@@ -92,7 +94,7 @@ class Loop:
         self._journal = journal
         self._clock = clock
         self._pace = pace = pace or Pace()
-        self._watch = Watch(mailbox, [place.path for place in places])
+        self._watch = Watch(mailbox, [*(place.path for place in places), str(paths.inbox)])
         self._schedule = Schedule(
             {
                 "sweep_all": (pace.sweep_all, lambda: mailbox.wish("sweep_all")),
@@ -105,6 +107,7 @@ class Loop:
             lambda job, failure: journal.error("upkeep_failed", job=job, failure=failure),
         )
         self.ingest = Ingest(log, clock, is_live=True)
+        self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
         self.sweeper = Sweeper(places, zone, self.ingest, self._watch, self._look, journal, clock)
         self.state: State = "starting"
         self._started_at = now = time.monotonic()
@@ -151,7 +154,7 @@ class Loop:
     def _idle_seconds(self) -> float:
         """Return how long nothing has to be done if nobody asks."""
         now = time.monotonic()
-        if self.state != "paused" and (self.sweeper.is_walking or self._unfinished):
+        if self.state != "paused" and (self.sweeper.is_walking or self._unfinished or self._intake.is_due):
             return 0
         return max(min(self._due.values()) - now, 0)
 
@@ -178,6 +181,9 @@ class Loop:
 
     def _read(self, mail: Mail) -> None:
         """Read what was told of, a little more of what is large, and a slice of the sweep."""
+        if self._intake.is_due or any(self._intake.is_told_by(path) for path in mail.paths):
+            self._intake.take(self.ingest.batch)
+            self._commit()
         for path in mail.paths:
             seen = look_at(self._places, path, self._zone)
             if seen is not None:
@@ -215,6 +221,7 @@ class Loop:
     def _commit(self) -> None:
         is_new = not self.ingest.batch.is_empty
         self.ingest.commit()
+        self._intake.done()
         self._batch_since = None
         # During the first sweep the tables wait: one large step costs less than a thousand small ones.
         if is_new and self.state != "starting":
@@ -230,6 +237,7 @@ class Loop:
             self._schedule.start()
         if "sweep_hot" in mail.wishes or now >= self._due["sweep_hot"]:
             self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
+            self._intake.is_due = True
             self.sweeper.sweep_hot(self._pace.hot_for)
             if self.sweeper.check_watch():
                 self.sweeper.begin()
@@ -294,6 +302,7 @@ class Loop:
             swept_at=self.sweeper.ended_at,
             backlog=self.ingest.backlog,
             agents=[place.adapter.agent for place in self._places],
+            inbox_failure=self._intake.failure,
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))

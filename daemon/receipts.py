@@ -14,7 +14,7 @@ import msgspec
 from projections.read import NothingPublished, Tables, TablesUnusable
 from state.head import Mark
 from state.paths import StatePaths
-from state.read import Slice, holds, slices
+from state.read import event_lines, holds, slices
 from state.upcast import upcast_line
 
 #: What an event line of interest contains; quotes inside a string are escaped, so no value can look like it.
@@ -132,13 +132,6 @@ class Recorded:
 def _told(paths: StatePaths, mark: Mark | None) -> Iterator[Told]:
     decode = msgspec.json.Decoder(Told).decode
     for part in slices(paths.log_directory, mark.seq if mark else -1, mark):
-        for line in _lines(part):
+        for line in event_lines(part):
             if any(each in line for each in _MARKS):
                 yield decode(upcast_line(line))
-
-
-def _lines(part: Slice) -> Iterator[bytes]:
-    with part.path.open("rb") as source:
-        source.seek(part.start_offset_bytes)
-        while source.tell() < part.end_offset_bytes:
-            yield source.readline()

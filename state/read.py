@@ -4,13 +4,18 @@ import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from state.errors import LogBroken
+from state.files import as_known
 from state.head import Mark
-from state.segment import Batch, Damage
+from state.segment import Batch, Damage, open_segment
 from state.walk import Opened, Segment, holds, log_id, segments, walk
 
-__all__ = ["Batch", "Mark", "Slice", "commits", "holds", "slices"]
+__all__ = ["Batch", "Mark", "Slice", "commits", "event_lines", "holds", "slices"]
+
+#: Begins each event line, and no line that closes something.
+_EVENT: Final = b'{"q":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,22 @@ def slices(log_directory: Path, after_seq: int = -1, hint: Mark | None = None) -
         )
         for segment, leading, trailing in runs
     ]
+
+
+def event_lines(part: Slice) -> Iterator[bytes]:
+    """
+    Yield the event lines of a slice without their newlines, however its segment is stored.
+
+    Raises:
+        StateUnusable, LogIoError: The segment cannot be read.
+    """
+    with open_segment(part.path) as file, as_known(part.path):
+        file.seek(part.start_offset_bytes)
+        left = part.end_offset_bytes - part.start_offset_bytes
+        while left > 0 and (line := file.readline()):
+            left -= len(line)
+            if line.startswith(_EVENT):
+                yield line[:-1]
 
 
 def commits(log_directory: Path, after_seq: int = -1) -> Iterator[Batch]:

@@ -23,6 +23,7 @@ SIGNS = Signs(
     swept_at=1.0,
     backlog={"codex:/srv/a.jsonl": 5, "codex:/srv/b.jsonl": 6, "gptme:/srv/c": 1},
     agents=("codex", "codex", "gptme"),
+    inbox_failure=None,
 )
 AT = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ def test_what_never_was_is_null() -> None:
     Before the first sweep and the first tables there is no age and no lag, not a zero.
     """
     young = Signs("starting", 0.0, SIGNS.head, Projected(), is_projector_alive=False, blindness=(), last_sweep=None,
-                  swept_at=None, backlog={}, agents=("codex",))  # fmt: skip
+                  swept_at=None, backlog={}, agents=("codex",), inbox_failure=None)  # fmt: skip
     document = heartbeat.document(young, AT)
 
     assert (None, None, None) == (

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from daemon.bootstrap import catch_up, seen_files
+from daemon.inbox_client import outcome, submit
+from daemon.living import living
 from daemon.projector import Projector
 from daemon.schedule import Schedule
 from daemon.upkeep import seal_when_old
@@ -180,3 +182,31 @@ def test_tables_are_made_anew_from_compressed_segments(host: Host) -> None:
 
     assert before[0] == host.hashes()[0]
     assert list(host.state.log_directory.glob("*.zst"))
+
+
+def test_a_running_daemon_takes_what_is_sent_to_the_inbox(host: Host) -> None:
+    """
+    A message is evidence soon after it was sent, also while nobody writes a log; its file goes after that.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    command = [sys.executable, "-c", DAEMON, str(host.home), str(host.state.root)]
+    daemon = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    body = {"task_id": "T-1", "status": "completed"}
+    try:
+        wait_until(host.state.published.exists)
+        first = submit(host.state, "task", body, key="T-1", revision=1, producer="test")
+        wait_until(lambda: outcome(host.state, first).state == "stored")
+        second = submit(host.state, "task", body | {"status": "failed"}, key="T-1", revision=2, producer="test")
+        wait_until(lambda: outcome(host.state, second).state == "stored")
+        host.state.inbox.chmod(0o777)
+        (host.state.inbox / "planted.json").write_text("{}", encoding="utf-8")
+        wait_until(lambda: living(host.state).document()["inbox_failure"])
+        host.state.inbox.chmod(0o700)
+        wait_until(lambda: not living(host.state).document()["inbox_failure"])
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        _, told = daemon.communicate(timeout=60)
+
+    assert "superseded" == outcome(host.state, first).state
+    assert "event=inbox_unusable failure=writable_by_others" in told
+    assert [host.state.inbox / "rejected"] == list(host.state.inbox.iterdir())
