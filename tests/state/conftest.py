@@ -75,12 +75,14 @@ class Box:
 
     def fill(self, *counts: int, segment_bytes_max: int = 1 << 20) -> None:
         """
-        Append one batch per count; the cursor "a" is the number of events so far.
+        Append one batch per count; the cursor "a" is the number of events so far. Sealed segments can be damaged.
         """
         with self.open(segment_bytes_max=segment_bytes_max) as log:
             for count in counts:
                 first = log.head.seq + 1
                 log.append([self.event(first + index) for index in range(count)], {"a": first + count})
+        for path in self.files():
+            path.chmod(0o600)
 
     def compress(self) -> list[int]:
         """
@@ -155,7 +157,9 @@ class Box:
             if not (other.paths.root / path.relative_to(self.paths.root)).exists():
                 path.unlink()
         for path in other._all_files():
-            shutil.copyfile(path, self.paths.root / path.relative_to(other.paths.root))
+            target = self.paths.root / path.relative_to(other.paths.root)
+            target.unlink(missing_ok=True)  # a sealed segment cannot be written
+            shutil.copy(path, target)
 
     def _all_files(self) -> list[Path]:
         return [path for path in self.paths.root.rglob("*") if path.is_file()]

@@ -103,15 +103,20 @@ def test_segment_without_events_is_not_sealed(box):
     assert box.names() == ["0.ndjson", "1.ndjson"]
 
 
-def test_sealed_segment_is_write_protected_and_the_last_is_not(rolled):
+def test_sealed_segment_is_write_protected_and_the_last_is_not(box):
     """
     A slip of the hand changes nothing; the one that is written can be opened by its owner.
     """
-    assert [path.stat().st_mode & 0o777 for path in rolled.files()] == [0o400, 0o400, 0o600]
+    with box.open(segment_bytes_max=1) as log:
+        log.append([box.event(0)], {})
+        log.roll()
+        log.append([box.event(1)], {})
+        log.append([box.event(2)], {})
+    assert [path.stat().st_mode & 0o777 for path in box.files()] == [0o400, 0o400, 0o600]
 
-    rolled.compress()
+    box.compress()
 
-    assert [path.stat().st_mode & 0o777 for path in rolled.files()] == [0o400, 0o400, 0o600]
+    assert [path.stat().st_mode & 0o777 for path in box.files()] == [0o400, 0o400, 0o600]
 
 
 def test_head_after_a_roll_is_remembered(box):
