@@ -491,7 +491,7 @@ def test_retirement_can_be_killed_at_any_system_call(log_of_days, strace, call):
     assert box.names() == ["0-3.tombstone.json", "4.ndjson.zst", "6.ndjson.zst", "8.ndjson"]
 
 
-@pytest.mark.parametrize("cycles", [12, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("cycles", [12, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_acknowledged_events_stand_in_one_place_however_often_their_keeper_is_killed(box, cycles):
     """
     Each is in a segment or behind a tombstone, once, and nothing has to be repaired but a torn end.
