@@ -1,9 +1,10 @@
 """
 Which old evidence can be retired without changing any number that remains, and what it came to.
 
-A log can begin at a segment if no call and no thread has statements on both sides of its first event: a call is folded
-from all its statements, a thread's totals from all before them, and a child's from those of its ancestors. What is
-stated again after its evidence has gone is measured again: retire nothing that agents still write to or copy from.
+A log can begin at a segment if no call, no thread and no message has statements on both sides of its first event: a
+call is folded from all its statements, a thread's totals from all before them, a child's from those of its ancestors,
+and of the messages of a key the greatest revision holds. What is stated again after its evidence has gone is measured
+again: retire nothing that agents still write to or copy from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +55,11 @@ _SPANS: Final = """
     FROM events
     WHERE kind = 'hidden_call'
     GROUP BY agent, coalesce(line_id, line_hash)
+    UNION ALL
+    SELECT min(seq), max(seq)
+    FROM events
+    WHERE content_hash IS NOT NULL
+    GROUP BY kind, message_key, CASE WHEN message_key IS NULL THEN receipt || content_hash END
 """
 
 _STRADDLES: Final = "SELECT count(*) FROM spans WHERE first_seq < ? AND last_seq >= ?"
@@ -119,7 +125,7 @@ def retire_old(
 
 
 def greatest_boundary(connection: duckdb.DuckDBPyConnection, allowed: Sequence[int]) -> int | None:
-    """Return the greatest of *allowed* with no call, thread or lineage on both sides of it; null when there is none."""
+    """Return the greatest of *allowed* that parts no call, thread, lineage or message; null when there is none."""
     connection.execute(_SPANS)
     for seq in sorted(allowed, reverse=True):
         if connection.execute(_STRADDLES, [seq, seq]).fetchall() == [(0,)]:

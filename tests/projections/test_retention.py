@@ -2,6 +2,7 @@
 What is retired and what remains come to what was measured before, and no number that remains changes.
 """
 
+import json
 import random
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from daemon.bootstrap import open_log, seen_files, utc_now
 from daemon.ingest import Ingest
+from daemon.message import SCHEMA, check
 from projections.build import Projection
 from projections.hashes import tables_hash
 from projections.retention import greatest_boundary, retire_old, totals_before
@@ -448,6 +450,28 @@ def test_table_that_lags_keeps_its_evidence(days):
     assert tombstone
     assert tombstone.last_seq + 1 <= slow.segment
     assert days.asked("SELECT count(*) FROM usage_measured") == [(2,)]
+
+
+@pytest.mark.parametrize("same", [[("k", 2), ("k", 1)], [(None, None), (None, None)]])
+def test_messages_of_one_key_are_not_parted(live, same):
+    """
+    An older revision that came later would hold in place of the newer one; a message that was read twice is one.
+    """
+    days = Days(live)
+    for key, revision in (same[0], ("other", 0), same[1]):
+        message = {"schema": SCHEMA, "kind": "task", "producer": "test", "key": key, "revision": revision}
+        message = {name: value for name, value in message.items() if value is not None}
+        message["body"] = {"task_id": "T", "status": "open"}
+        checked = check(json.dumps(message).encode())
+        with open_log(live.settings) as log:
+            log.append([checked.event(checked.receipt or "0" * 32, utc_now())], {})
+        days.end()
+
+    with Projection.open(days.paths) as projection:
+        found = boundaries(days.paths.log_directory, limit_of(projection, days.paths))
+        taken = [greatest_boundary(projection.connection, found[: number + 1]) for number in range(3)]
+
+    assert taken == [None, None, found[2]]
 
 
 def test_empty_log_has_nothing_to_retire(live):
