@@ -24,6 +24,10 @@ class RandomAccess(Protocol):
         """Return up to *length_bytes* from *offset_bytes*; fewer at the end."""
 
 
+class Unsteady(Exception):
+    """A file is being written anew at this moment: what was read of it does not stand there to be proven."""
+
+
 def line_hash(line: bytes) -> str:
     """Return the hash that names a line's bytes, without its line end: 128 bits of SHA-256, in hex."""
     return hashlib.sha256(line).hexdigest()[:32]
@@ -35,15 +39,25 @@ def continuity(source: RandomAccess, offset_bytes: int) -> str:
 
     All of it when it is small. Else samples, the last of which ends at the offset and the first of which is the head:
     some tools rewrite line 1 in place, others the whole file.
+
+    Raises:
+        Unsteady: The file is shorter than that.
     """
     if offset_bytes <= CONTINUITY_BYTES:
-        return line_hash(source.read_at(0, offset_bytes))
+        return line_hash(_whole(source, 0, offset_bytes))
     length = CONTINUITY_BYTES // _SAMPLES
     step = (offset_bytes - length) / (_SAMPLES - 1)
     samples = hashlib.sha256()
     for index in range(_SAMPLES):
-        samples.update(source.read_at(round(index * step), length))
+        samples.update(_whole(source, round(index * step), length))
     return samples.hexdigest()[:32]
+
+
+def _whole(source: RandomAccess, offset_bytes: int, length_bytes: int) -> bytes:
+    content = source.read_at(offset_bytes, length_bytes)
+    if len(content) < length_bytes:
+        raise Unsteady
+    return content
 
 
 def generation(status: os.stat_result, seq: int) -> str:

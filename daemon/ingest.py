@@ -15,7 +15,7 @@ import msgspec
 
 from adapters.contract import Adapter, Header
 from daemon.discover import Denied, Found, Listed, RootSeen, Seen, deny_code
-from daemon.identity import continuity, generation, real_path, stored_name, stored_path
+from daemon.identity import Unsteady, continuity, generation, line_hash, real_path, stored_name, stored_path
 from daemon.provenance import SourceChanged, Stamp
 from daemon.reading import Reading, cleaned
 from daemon.tail import LINE_BYTES_MAX, DamagedArchive, NotRegular, SourceFile
@@ -31,6 +31,8 @@ BATCH_BYTES: Final = 256 * 1024
 LOOK_BYTES: Final = 4 * 1024 * 1024
 #: So long nothing was written before a last line without newline is taken as it is, in seconds.
 IDLE_SECONDS: Final = 600
+#: Continuity of a file of which nothing was read.
+_NOTHING_READ: Final = line_hash(b"")
 #: A file that is shorter than what was read of it is believed after so many equal looks, or so many at all.
 SHRUNK_LOOKS: Final = 2
 SHRUNK_POLLS_MAX: Final = 10
@@ -297,26 +299,25 @@ class Ingest:
             size_bytes=0,
             is_reparsed=start.is_reparsed and not start.size_bytes,
         )
+        if start is not known:
+            self._move(key, cursor)  # with what was just stated of the file, whatever becomes of reading it
         reading = Reading(found.adapter, header, source, cursor, self._log.log_id)
         try:
-            is_finished = self._take(key, reading, source)
-        except OSError:
-            # What was read is evidence, and reading goes on behind it: never the same lines at every look.
-            self._move(key, reading.cursor)
-            raise
+            if not self._take(key, reading, source):
+                return True
+            rest = reading.unterminated(self._clock()) if self._is_final(source.status) else []
+            end = msgspec.structs.replace(reading.finished(), state="present")
+        except Unsteady:
+            return True  # looked at again at once: by then it is shorter, or whole
         finally:
             self.read_bytes += reading.offset_bytes - cursor.offset_bytes
             self._pass.bytes_read += reading.offset_bytes - cursor.offset_bytes
             self._pass.rejected += reading.rejected - cursor.rejected_lines
             self._count_backlog(key, source, reading.offset_bytes)
-        if not is_finished:
-            self._move(key, reading.cursor)
-            return True
-        if self._is_final(source.status):
-            self.batch.add(reading.unterminated(self._clock()))
+        self.batch.add(rest)
         if cursor.state != "present":
             self._state(found, cursor.generation, SourceChanged(change="readable"))
-        self._move(key, msgspec.structs.replace(reading.finished(), state="present"))
+        self._move(key, end)
         self._commit_full()
         self._pass.files_read += 1
         return False
@@ -325,10 +326,12 @@ class Ingest:
         """Read complete lines to the end of the file; false when this look has read enough of it."""
         start = reading.offset_bytes
         for chunk in source.chunks(start):
-            self.batch.add(reading.events(chunk, self._clock()))
-            if self.batch.is_full:
-                self._move(key, reading.cursor)
-                self.commit()
+            events = reading.events(chunk, self._clock())
+            cursor = reading.proven(chunk)
+            # Now, not at the end: what was read is evidence, and an error behind it must not bring it up again.
+            self.batch.add(events)
+            self._move(key, cursor)
+            self._commit_full()
             self._progress(chunk.end_bytes - chunk.offset_bytes)
             # A compressed file is read in one go: each look would decompress it from its beginning.
             if self._is_live and reading.offset_bytes - start >= LOOK_BYTES and not source.is_compressed:
@@ -492,13 +495,18 @@ def _what_changed(known: Cursor, source: SourceFile) -> SourceChange | None:
         return "replaced"
     if source.is_compressed:
         return None if known.modified_ns == source.status.st_mtime_ns else "replaced"
-    if source.status.st_size < known.offset_bytes:
+    try:
+        if source.status.st_size >= known.offset_bytes and continuity(source, known.offset_bytes) == known.continuity:
+            return None
+    except Unsteady:
         return "truncated"
-    return None if continuity(source, known.offset_bytes) == known.continuity else "replaced"
+    # While it is being written anew nobody can say that it is another: like a shorter file, it is given time.
+    is_other = source.status.st_size >= known.offset_bytes and not source.has_changed()
+    return "replaced" if is_other else "truncated"
 
 
 def _fresh(found: Found, name: str, path: str) -> Cursor:
-    return Cursor(found.adapter.agent, path, name, found.adapter.parser_version)
+    return Cursor(found.adapter.agent, path, name, found.adapter.parser_version, continuity=_NOTHING_READ)
 
 
 def _completed(found: Found, source: SourceFile) -> Header | None:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from adapters.contract import Adapter, Header, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
-from daemon.identity import continuity, line_hash
+from daemon.identity import Unsteady, continuity, line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, SourceFile
 from state.cursors import Cursor
@@ -50,8 +50,31 @@ class Reading:
             unmetered_turns=self._unmetered,
         )
 
+    def proven(self, chunk: Chunk) -> Cursor:
+        """
+        Return the place after *chunk*, which is the last that was read.
+
+        Raises:
+            Unsteady: The file was written anew since it was opened, and may say something else by now.
+        """
+        cursor = self.cursor
+        if self._source.is_compressed or not self._source.has_changed():
+            return cursor
+        start = self._start
+        if start.offset_bytes and continuity(self._source, start.offset_bytes) != start.continuity:
+            raise Unsteady
+        content = b"".join(line + b"\n" for line in chunk.lines)
+        if self._source.read_at(chunk.end_bytes - len(content), len(content)) != content:
+            raise Unsteady
+        return cursor
+
     def finished(self) -> Cursor:
-        """The place after the last byte: only now the file's size says that nothing is left to read."""
+        """
+        The place after the last byte: only now the file's size says that nothing is left to read.
+
+        Raises:
+            Unsteady: The file is shorter by now.
+        """
         return msgspec.structs.replace(self.cursor, size_bytes=self._source.status.st_size)
 
     def events(self, chunk: Chunk, now: datetime) -> list[bytes]:

@@ -84,6 +84,11 @@ class SourceFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def has_changed(self) -> bool:
+        """Say whether the file was written to, or cut, since it was opened."""
+        now, then = os.fstat(self._file.fileno()), self.status
+        return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (then.st_size, then.st_mtime_ns, then.st_ctime_ns)
+
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
         """Return up to *length_bytes* of content from *offset_bytes*; fewer at the end."""
         if not self.is_compressed:

@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from adapters.claude_code import ADAPTER as CLAUDE
+from adapters.contract import Header
+from daemon.identity import Unsteady, continuity
+from daemon.reading import Reading
+from daemon.tail import SourceFile
+from state.cursors import Cursor
 from state.read import commits
 from state.verify import verify
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines, later
@@ -531,3 +537,49 @@ def test_a_line_that_never_ends_is_no_news_at_every_look(host: Host) -> None:
     host.ingest()
 
     assert before == verify(host.state.log_directory, None).head
+
+
+@pytest.mark.parametrize("meanwhile", ["emptied", "rewritten", "lines changed"])
+def test_what_is_rewritten_while_it_is_read_is_not_taken_as_read(host: Host, meanwhile: str) -> None:
+    """
+    Between reading lines and proving them the file became another: nothing of it is believed, it is looked at again.
+    """
+    log = host.claude()
+    first, second = claude_line("msg_a", 5), claude_line("msg_b", 6, second=1)
+    log.write_bytes(first + second)
+    header = Header(SESSION, "main", SESSION)
+    with SourceFile(str(log)) as source:
+        start = Cursor("claude_code", str(log), "1:1:1", 1, len(first), continuity=continuity(source, len(first)))
+        reading = Reading(CLAUDE, header, source, start, "salt")
+        (chunk,) = source.chunks(len(first))
+        reading.events(chunk, host.now)
+        assert len(first + second) == reading.proven(chunk).offset_bytes
+        then = {
+            "emptied": b"",
+            "rewritten": claude_line("msg_c", 7) + second,
+            "lines changed": first + claude_line("msg_b", 9, second=1),
+        }
+        with log.open("r+b") as file:
+            file.truncate(0)
+            file.write(then[meanwhile])
+
+        with pytest.raises(Unsteady):
+            reading.proven(chunk)
+
+
+def test_what_is_appended_while_it_is_read_disproves_nothing(host: Host) -> None:
+    """
+    Agents write while we read; that is the usual case.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5))
+    with SourceFile(str(log)) as source:
+        reading = Reading(
+            CLAUDE, Header(SESSION, "main", SESSION), source, Cursor("claude_code", str(log), "1:1:1", 1), "s"
+        )
+        (chunk,) = source.chunks(0)
+        reading.events(chunk, host.now)
+        with log.open("ab") as more:
+            more.write(claude_line("msg_b", 6, second=1))
+
+        assert len(claude_line("msg_a", 5)) == reading.proven(chunk).offset_bytes
