@@ -4,18 +4,41 @@ import os
 import shutil
 from pathlib import Path
 
-from projections.build import Projection
+from projections.build import Projection, ProjectionUnusable
+from projections.read import Tables, TablesUnusable
 from state.paths import StatePaths
 
 
 def publish(projection: Projection, paths: StatePaths) -> None:
-    """Copy the projection aside, sync it and put it in the place of the last one. Open readers keep theirs."""
+    """
+    Copy the projection aside, prove and sync it, and put it in the place of the last one. Open readers keep theirs.
+
+    Raises:
+        ProjectionUnusable: What lies on disk is not what the projection holds; what was published before stays.
+    """
     projection.connection.execute("CHECKPOINT")
     copy = paths.temporary / "published.duckdb"
-    shutil.copyfile(paths.projection, copy)
-    _sync(copy)
-    copy.replace(paths.published)
+    try:
+        shutil.copyfile(paths.projection, copy)
+        _prove(copy, projection)
+        _sync(copy)
+        copy.replace(paths.published)
+    except BaseException:
+        copy.unlink(missing_ok=True)  # on a full disk the log needs the room
+        raise
     _sync(paths.root)
+
+
+def _prove(copy: Path, projection: Projection) -> None:
+    """Open the copy as its readers will: whoever writes over a database under us damages it without our notice."""
+    mark = projection.mark()
+    try:
+        with Tables(copy) as tables:
+            found = tables.connection.execute("SELECT chain FROM projection").fetchone()
+    except TablesUnusable:
+        raise ProjectionUnusable(kind="damaged") from None
+    if found != (mark.chain if mark is not None else None,):
+        raise ProjectionUnusable(kind="damaged")
 
 
 def _sync(path: Path) -> None:
