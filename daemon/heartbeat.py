@@ -17,7 +17,8 @@ from typing import Any, Final
 from daemon.ingest import Pass
 from daemon.living import SCHEMA
 from daemon.projector import Projected
-from state.files import publish
+from state.errors import DiskFull
+from state.files import as_known, publish, write_all
 from state.head import Mark
 from state.paths import StatePaths
 
@@ -103,7 +104,17 @@ def write(paths: StatePaths, content: Mapping[str, Any]) -> None:
     """
     Put *content* in the place of the last heartbeat.
 
+    On a full disk it is written over the last one, whose room it has: of all things this must still be told.
+
     Raises:
         DiskFull, StateUnusable, LogIoError: It cannot be written; the last one stays.
     """
-    publish(paths.temporary / "health.json", paths.health, [json.dumps(content, indent=1).encode() + b"\n"])
+    text = json.dumps(content, indent=1).encode() + b"\n"
+    try:
+        publish(paths.temporary / "health.json", paths.health, [text])
+    except DiskFull:
+        if not paths.health.exists():
+            raise
+        with as_known(paths.health), paths.health.open("r+b", buffering=0) as file:
+            write_all(file.fileno(), text)
+            file.truncate()
