@@ -24,11 +24,17 @@ _SAME_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class _Walk:
-    """A sweep over all roots, taken a slice at a time; ``is_exempt`` when nobody could have told of what it finds."""
+    """
+    A sweep over all roots, taken a slice at a time.
+
+    ``is_exempt`` when nobody could have told of what it finds; ``is_late`` when something was not heard while it was
+    under way, perhaps where it had already been.
+    """
 
     left: Iterator[Seen]
     begun_at: float
     is_exempt: bool
+    is_late: bool = False
 
 
 class Sweeper:
@@ -58,6 +64,7 @@ class Sweeper:
         self._walk: _Walk | None = None
         self._hot: dict[str, float] = {}
         self._has_missed = False
+        self._told: frozenset[str] = frozenset()
         #: What the last whole sweep saw; null before the first ended.
         self.last: Pass | None = None
         #: When the last whole sweep ended, in monotonic seconds.
@@ -109,12 +116,11 @@ class Sweeper:
 
     def check_watch(self) -> bool:
         """Look whether changes are still heard; true when the watch was begun anew and a sweep has to make up."""
-        was = self._watch.blindness
         is_anew = self._watch.check(has_missed=self._has_missed)
         self._has_missed = False
         if is_anew and self._walk is not None:
-            self._walk.is_exempt = True
-        self._tell(was)
+            self._walk.is_exempt = self._walk.is_late = True
+        self._tell()
         return is_anew
 
     def _judge(self, seen: Seen, *, is_exempt: bool) -> None:
@@ -128,10 +134,13 @@ class Sweeper:
         self._has_missed |= is_write and self._clock().timestamp() - status.st_ctime > MISSED_SECONDS
 
     def _end(self, walk: _Walk) -> None:
-        was = self._watch.blindness
+        self._tell()  # of what the watch was blind to before this sweep made up for it
         self._walk, self.last, self.ended_at = None, self._ingest.end_sweep(), time.monotonic()
-        self._watch.settle(len(self.last.directories))
-        self._tell(was)
+        if walk.is_late:
+            self.begin()
+        else:
+            self._watch.settle(len(self.last.directories))
+        self._tell()
         if self.last.files_read or self.last.denied:
             self._journal.info(
                 "sweep_done",
@@ -141,8 +150,9 @@ class Sweeper:
                 seconds=round(self.ended_at - walk.begun_at, 3),
             )
 
-    def _tell(self, was: frozenset[str]) -> None:
-        now = self._watch.blindness
+    def _tell(self) -> None:
+        was, now = self._told, self._watch.blindness
+        self._told = now
         if now and now != was:
             self._journal.warning("watch_blind", reasons=",".join(sorted(now)))
         elif was and not now:

@@ -95,7 +95,7 @@ class Watch:
 
     def __init__(self, mailbox: Mailbox, roots: Iterable[str]) -> None:
         self._mailbox = mailbox
-        self._roots = sorted(set(roots))
+        self._roots = list(dict.fromkeys(roots))
         self._observer: BaseObserver | None = None
         self._watched: dict[str, _Identity] = {}
         self._complaints = _Complaints()
@@ -122,8 +122,10 @@ class Watch:
             identity = _identity(root)
             if identity is None:
                 continue  # the sweep tells of a root that is not there, and `check` begins again when it is
+            # A directory with two names is told of under the first of them, under which the sweep finds its files, too.
+            is_watched = identity in self._watched.values()
             self._watched[root] = identity
-            if identity[2]:
+            if identity[2] and not is_watched:
                 reasons |= self._schedule(observer, root)
         if any(_is_silent(root) for root in self._watched):
             reasons.add("silent_filesystem")
