@@ -228,6 +228,9 @@ class Writers:
         file.full += part
 
     def truncate(self, file: File, size: int) -> None:
+        """Cut it off; a line that was half written goes with its rest, which could make another line of it."""
+        if file.agent != "codex" and not file.content.endswith(b"\n"):
+            file.todo = file.todo.partition(b"\n")[2]
         os.truncate(file.path, size)
         file.content = file.content[:size]
 
@@ -336,7 +339,8 @@ class Writers:
         if file.path.exists() or not self._can_be(file.path) or file.is_packed:
             return
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        file.content, file.todo = file.full, b""
+        file.content = file.full
+        file.todo = file.todo if file.agent == "codex" else b""
         file.path.write_bytes(file.content)
         self.files.append(file)
 

@@ -1,0 +1,512 @@
+"""`tallystick run` as a process: what is written is counted, whatever happens to process, disk, clock and tables."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from state.head import recall
+from state.verify import verify
+from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
+from tests.daemon.live import QUICK, Daemon, append, daemon, needs, until
+
+CANARY = "xyzzy-plugh-4711"
+
+
+def totals_of(outputs: list[int]) -> tuple[int, int]:
+    """Return calls and tokens of as many Claude Code calls."""
+    return len(outputs), sum(10 + output for output in outputs)
+
+
+def daemon_events(host: Host) -> list[str]:
+    return [json.loads(line)["change"] for line in evidence(host) if b'"k":"daemon"' in line]
+
+
+def evidence(host: Host) -> list[bytes]:
+    """Return the events of the log, as they stand there."""
+    lines = (line for path in sorted(host.state.log_directory.iterdir()) for line in path.read_bytes().splitlines())
+    return [line for line in lines if line.startswith(b'{"q":')]
+
+
+def changes(host: Host) -> list[str]:
+    """Return what the log says of sources, in order; a missing root is no news."""
+    events = [json.loads(line) for line in evidence(host) if b'"k":"source"' in line]
+    return [event["change"] for event in events if event["change"] != "missing"]
+
+
+# -- a day in its life ---------------------------------------------------------------------------------------------
+
+
+def test_a_line_is_counted_while_the_daemon_runs_and_sigterm_ends_it_whole(host: Host) -> None:
+    """
+    The command as operators have it: lines of all agents are in the log, then in the published tables. SIGTERM ends it
+    with 0, nothing read is lost, and the silence after it is explained.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace=None) as run:
+        run.has_published(1, 15)
+        append(host.claude(), claude_line("msg_b", 6, second=1))
+        append(host.codex(), codex_lines([100, 250]))
+        append(host.gptme(), gptme_lines([1, 2]))
+        run.has_read(host.claude(), host.codex(), host.gptme())
+        run.has_published(6, 15 + 16 + 250 + 13)
+        append(host.claude(), claude_line("msg_c", 7, second=2))
+        run.has_read(host.claude())
+
+        assert 0 == run.stop()
+
+        assert "stopped" == run.health()["state"]
+        assert (7, 311) == host.totals()
+        assert ["started", "stopped"] == daemon_events(host)
+        assert verify(host.state.log_directory, recall(host.state.head)).ok
+
+
+def test_nothing_anybody_said_reaches_the_daemons_own_log(host: Host) -> None:
+    """
+    Every string of the logs holds a word; stderr has events and numbers, and under journald a priority before each.
+    """
+    line = json.loads(claude_line("msg_a", 5))
+    line |= {"cwd": f"/srv/{CANARY}", "gitBranch": CANARY, "version": CANARY, "note": CANARY, CANARY: CANARY}
+    line["message"] |= {"model": CANARY, "content": [{"text": CANARY}]}
+    broken = f'{{"{CANARY}": "{CANARY}'.encode()
+    append(host.claude(), json.dumps(line).encode() + b"\n" + broken + b"\n")
+    append(
+        host.claude(), claude_line("msg_b", 5).replace(b'"output_tokens": 5', f'"output_tokens": "{CANARY}"'.encode())
+    )
+    append(host.gptme(), gptme_lines([1]).replace(b'"content": "x"', f'"content": "{CANARY}"'.encode()) + broken)
+
+    with daemon(host, environment={"JOURNAL_STREAM": "8:1"}) as run:
+        run.has_read(host.claude(), host.gptme())
+        run.stop()
+        told = run.told()
+
+    assert CANARY not in told
+    assert "daemon_ready" in told
+    assert all(line[:3] in ("<3>", "<4>", "<6>") for line in told.splitlines())
+
+
+def test_the_second_writer_is_told_who_the_first_is(host: Host) -> None:
+    """
+    A second daemon, or `ingest` beside it, exits 3 and names the process; the first is not disturbed.
+    """
+    with daemon(host) as run:
+        assert run.process is not None
+        for verb in ("run", "ingest"):
+            second = subprocess.run(
+                [sys.executable, "-m", "daemon.cli", verb, "--home", host.home, "--state-dir", host.state.root],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=90,
+            )
+            assert 3 == second.returncode
+            assert f"pid={run.process.pid}" in second.stderr
+        append(host.claude(), claude_line("msg_a", 5))
+        run.has_read(host.claude())
+
+
+# -- killed --------------------------------------------------------------------------------------------------------
+
+
+def killed_and_killed_again(host: Host, kills: int) -> None:
+    """Write all the time, kill at random moments; what was written is counted, once."""
+    dice = random.Random(11)
+    outputs: list[int] = []
+    run = Daemon(host)
+    for _ in range(kills):
+        run.start()
+        for _ in range(dice.randint(1, 12)):
+            outputs.append(dice.randint(1, 1_000))
+            line = claude_line(f"msg_{len(outputs)}", outputs[-1], second=len(outputs) % 3_600)
+            cut = dice.randint(0, len(line))
+            append(host.claude(), line[:cut])
+            time.sleep(dice.random() / 10)
+            append(host.claude(), line[cut:])
+        run.kill()
+    with daemon(host) as run:
+        run.has_read(host.claude())
+        assert 0 == run.stop()
+    assert totals_of(outputs) == host.totals()
+    assert ["opened"] == changes(host)
+    usage = host.rows("SELECT count(*) AS n, count(DISTINCT offset_bytes) AS places FROM events WHERE kind = 'usage'")
+    assert [{"n": len(outputs), "places": len(outputs)}] == usage
+    assert verify(host.state.log_directory, recall(host.state.head)).ok
+
+
+def test_a_daemon_killed_at_random_loses_and_doubles_nothing(host: Host) -> None:
+    """
+    SIGKILL while lines are being written, again and again: each is evidence exactly once.
+    """
+    killed_and_killed_again(host, kills=5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_daemon_killed_a_hundred_times_loses_and_doubles_nothing(host: Host) -> None:
+    """
+    The same, for long.
+    """
+    killed_and_killed_again(host, kills=100)
+
+
+@pytest.mark.parametrize("when", [2, 4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 5, 6, 7, 8, 9, 10))])
+def test_a_daemon_killed_at_any_call_of_a_commit_states_each_line_once(host: Host, when: int) -> None:
+    """
+    The kernel kills it at the n-th call that touches the segment it writes: the batch is there with its mark, or not.
+    """
+    needs("strace", "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO", "true")
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host) as run:
+        run.has_read(host.claude())
+        run.stop()
+    (segment,) = host.state.log_directory.iterdir()
+    calls = "write,pwrite64,pwritev,fdatasync,fsync,ftruncate"
+    killer = ("strace", "-f", "-o", "/dev/null", "-P", str(segment), "-e", f"trace={calls}")
+    append(host.gptme(), gptme_lines(list(range(50))))
+    traced = Daemon(host, wrapper=(*killer, "-e", f"inject={calls}:signal=KILL:when={when}")).start()
+    try:
+        for n in range(60):
+            append(host.claude(), claude_line(f"msg_{n}", n + 1, second=n))
+            if traced.is_dead:
+                break
+            time.sleep(0.1)
+        until(lambda: traced.is_dead or traced.health().get("state") == "running", "killed, or never so far")
+    finally:
+        if not traced.is_dead:
+            traced.stop()
+    with daemon(host) as run:
+        run.has_read(host.claude(), host.gptme())
+        run.stop()
+
+    lines = len(host.claude().read_bytes().splitlines())
+    assert lines + 50 == host.totals()[0]
+    assert [{"n": lines + 50}] == host.rows("SELECT count(*) AS n FROM events WHERE kind = 'usage'")
+
+
+# -- readers -------------------------------------------------------------------------------------------------------
+
+_READER = """
+import duckdb, sys, time
+path, long, rounds = sys.argv[1], sys.argv[2] == "long", 0
+held = duckdb.connect(path, read_only=True) if long else None
+print("up", flush=True)
+newest = 0
+for line in sys.stdin:
+    connection = held or duckdb.connect(path, read_only=True)
+    (count,) = connection.execute("SELECT count(*) FROM usage_measured").fetchone()
+    if not long:
+        connection.close()
+    assert count >= newest, (count, newest)
+    newest = count
+    print(count, flush=True)
+"""
+
+
+def beside_readers(host: Host, publications: int) -> None:
+    """Publish again and again while two processes read: one anew each time, one that never lets go."""
+    append(host.claude(), claude_line("msg_0", 1))
+    with daemon(host) as run:
+        run.has_published(1, 11)
+        readers = {
+            kind: subprocess.Popen(
+                [sys.executable, "-c", _READER, str(host.state.published), kind],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for kind in ("short", "long")
+        }
+        try:
+            for reader in readers.values():
+                assert "up\n" == said(reader)
+            for n in range(1, publications + 1):
+                append(host.claude(), claude_line(f"msg_{n}", 1, second=n))
+                run.has_published(n + 1, 11 * (n + 1))
+                assert f"{n + 1}\n" == said(readers["short"], "read\n")
+                assert "1\n" == said(readers["long"], "read\n")
+        finally:
+            for reader in readers.values():
+                reader.communicate()
+        assert 0 == run.stop()
+        assert "projection_failed" not in run.told()
+    assert [0, 0] == [reader.returncode for reader in readers.values()]
+
+
+def said(reader: "subprocess.Popen[str]", ask: str = "") -> str:
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    reader.stdin.write(ask)
+    reader.stdin.flush()
+    return reader.stdout.readline()
+
+
+def test_readers_of_the_published_tables_neither_wait_nor_are_waited_for(host: Host) -> None:
+    """
+    Read-only connections of other processes, short and long, while the daemon publishes.
+    """
+    beside_readers(host, publications=4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_fifty_publications_beside_readers(host: Host) -> None:
+    """
+    The same, fifty times.
+    """
+    beside_readers(host, publications=50)
+
+
+# -- disk, directory, tables -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(host: Host) -> Iterator[Host]:
+    """Give a host whose state directory is a disk of 8 MiB."""
+    host.state.root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(host.state.root)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    yield host
+    subprocess.run(["umount", "-l", host.state.root], check=True)
+
+
+def test_a_full_disk_pauses_and_room_resumes(small_disk: Host) -> None:
+    """
+    Nothing more is read, `health.json` says so, and once there is room everything is made up for.
+    """
+    host = small_disk
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace={**QUICK, "retry_first": 0.2, "retry_max": 0.5}) as run:
+        run.has_published(1, 15)
+        fill(host.state.root / "ballast")
+        append(host.gptme(), gptme_lines(list(range(1, 400))))
+        until(lambda: run.health()["state"] == "paused", "the daemon says that it is paused")
+        append(host.claude(), claude_line("msg_b", 5, second=1))
+        subprocess.run(["mount", "-o", "remount,size=64m", host.state.root], check=True)
+
+        run.has_read(host.claude(), host.gptme())
+        run.has_published(2 + 399, 30 + 5 * 399 + 399 * 400 // 2)
+
+        until(lambda: run.is_running, "the daemon says that it runs")
+        assert 0 == run.stop()
+    assert 1 <= run.told().count("disk_full")
+    assert verify(host.state.log_directory, recall(host.state.head)).ok
+
+
+def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> None:
+    """
+    What was not committed is in the sources still; the next start reads it.
+    """
+    host = small_disk
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace={**QUICK, "retry_first": 0.2, "retry_max": 0.5}) as run:
+        run.has_published(1, 15)
+        fill(host.state.root / "ballast")
+        append(host.gptme(), gptme_lines(list(range(1, 400))))
+        until(lambda: "disk_full" in run.told(), "the daemon has met the full disk")
+
+        code = run.stop()
+
+        assert "Traceback" not in run.told()
+        assert 3 == code
+        subprocess.run(["mount", "-o", "remount,size=64m", host.state.root], check=True)
+        run.start().ready()
+        run.has_read(host.gptme())
+        run.has_published(400, 15 + 5 * 399 + 399 * 400 // 2)
+
+
+def fill(path: Path) -> None:
+    """Leave no byte of room."""
+    with path.open("wb", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+
+
+def test_a_replaced_state_directory_ends_the_daemon(host: Host) -> None:
+    """
+    Nobody would read what it writes: it ends with 3, and the new directory is not touched.
+    """
+    with daemon(host, pace={**QUICK, "in_place": 0.3}) as run:
+        host.state.root.rename(host.state.root.with_name("old"))
+        host.state.root.mkdir()
+
+        assert 3 == run.ended()
+
+    assert "Traceback" not in run.told()
+    assert not (host.state.root / "log").exists()
+
+
+@pytest.mark.parametrize("damage", ["deleted", "garbage"])
+def test_tables_that_are_damaged_under_the_daemon_are_made_anew(host: Host, damage: str) -> None:
+    """
+    By itself, live and at the next start. Damaged tables are never published: readers keep the last good ones.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host) as run:
+        run.has_published(1, 15)
+        spoil(host, damage)
+        append(host.claude(), claude_line("msg_b", 6, second=1))
+        run.has_published(2, 31)
+        run.kill()
+        spoil(host, damage)
+        append(host.claude(), claude_line("msg_c", 7, second=2))
+
+        run.start()
+
+        run.has_published(3, 48)
+        until(lambda: run.health()["tables"]["failure"] is None, "the failure is over")
+        append(host.claude(), claude_line("msg_d", 8, second=3))
+        run.has_published(4, 66)
+        assert 0 == run.stop()
+    assert (4, 66) == host.totals()
+
+
+def spoil(host: Host, damage: str) -> None:
+    """Damage the daemon's own database."""
+    if damage == "deleted":
+        host.state.projection.unlink()
+        return
+    size = host.state.projection.stat().st_size
+    with host.state.projection.open("r+b") as file:
+        file.write(random.Random(3).randbytes(size))
+
+
+# -- clocks --------------------------------------------------------------------------------------------------------
+
+_CLOCK_SET_BACK = """
+import os, sys, time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from daemon.loop import Pace
+from daemon.run import run
+from daemon.settings import load
+flag = Path(sys.argv[1]) / "hour-back"
+def clock():
+    return datetime.now(UTC) - timedelta(hours=1 if flag.exists() else 0)
+sys.exit(run(load(sys.argv[1], sys.argv[2]), clock=clock, pace=Pace(sweep_all=1, sweep_hot=0.3, heartbeat=0.2)))
+"""
+
+_SCHEDULE_DIES = """
+import gc, sys, threading, time
+from pathlib import Path
+from apscheduler.schedulers.background import BackgroundScheduler
+from daemon.loop import Pace
+from daemon.run import run
+from daemon.settings import load
+flag = Path(sys.argv[1]) / "kill-schedule"
+def killer():
+    while not flag.exists():
+        time.sleep(0.05)
+    for each in [each for each in gc.get_objects() if isinstance(each, BackgroundScheduler)]:
+        each.shutdown(wait=False)
+    flag.unlink()
+threading.Thread(target=killer, daemon=True).start()
+sys.exit(run(load(sys.argv[1], sys.argv[2]), pace=Pace(sweep_all=0.5, sweep_hot=0.3, heartbeat=0.2)))
+"""
+
+
+def test_a_clock_that_is_set_back_stops_nothing(host: Host) -> None:
+    """
+    Lines go on to be read, swept and published; events are ordered by number, not by time.
+    """
+    with daemon(host, script=_CLOCK_SET_BACK) as run:
+        append(host.claude(), claude_line("msg_a", 5))
+        run.has_read(host.claude())
+        (host.home / "hour-back").touch()
+        append(host.claude(), claude_line("msg_b", 6, second=1))
+        run.has_read(host.claude())
+        run.has_published(2, 31)
+        assert 0 == run.stop()
+    assert verify(host.state.log_directory, recall(host.state.head)).ok
+
+
+def test_a_schedule_that_died_is_noticed_and_made_up_for(host: Host) -> None:
+    """
+    A sweep that nobody asked for is done by the loop's own clock, and the schedule begins anew.
+    """
+    with daemon(host, script=_SCHEDULE_DIES) as run:
+        (host.home / "kill-schedule").touch()
+        until(lambda: not (host.home / "kill-schedule").exists(), "the schedule is dead")
+
+        until(lambda: "schedule_overdue" in run.told(), "the loop notices it")
+
+        append(host.claude(), claude_line("msg_a", 5))
+        run.has_read(host.claude())
+
+
+# -- files that are hard to read -------------------------------------------------------------------------------------
+
+
+def gptme_messages(count: int) -> bytes:
+    """Return as many answers, each of its own minute."""
+    lines = gptme_lines(list(range(1, count + 1))).splitlines(keepends=True)
+    times = [f"2026-11-01T{n // 60:02}:{n % 60:02}:00".encode() for n in range(count)]
+    return b"".join(re.sub(rb"2026-11-01T10:00:\d+", time, line) for time, line in zip(times, lines, strict=True))
+
+
+def test_a_file_that_is_rewritten_at_every_message_is_never_taken_for_another(host: Host) -> None:
+    """
+    Caught at size 0 and at half, again and again: no line is lost, and nothing was truncated or replaced.
+    """
+    log, messages = host.gptme(), gptme_messages(300)
+    lines = messages.splitlines(keepends=True)
+    log.write_bytes(lines[0])
+    with daemon(host) as run:
+        for count in range(2, len(lines) + 1):
+            content = b"".join(lines[:count])
+            with log.open("wb", buffering=0) as file:
+                time.sleep(0.002)
+                file.write(content[: len(content) // 2])
+                time.sleep(0.002)
+                file.write(content[len(content) // 2 :])
+        run.has_read(log)
+        told = [json.loads(line) for line in evidence(host) if b'"k":"usage"' in line]
+        assert {event["offset_bytes"] for event in told} == {content.index(line) for line in lines}
+        assert ["opened"] == changes(host)
+        run.has_published(len(lines), sum(5 + n + 1 for n in range(len(lines))))
+
+
+def test_lines_without_end_are_passed_over_in_constant_memory(host: Host) -> None:
+    """
+    One of 9 MiB, and one of 64 MiB that never ends: the file beside them is read, and so is the line after the first.
+    """
+    long, endless = host.claude(), host.claude("22222222-2222-4222-8222-222222222222")
+    with daemon(host) as run:
+        append(host.codex(), codex_lines([100]))
+        run.has_published(1, 100)
+        before_mib = run.rss_mib()
+        append(long, b"x" * (9 << 20) + b"\n" + claude_line("msg_a", 5))
+        for _ in range(64):
+            append(endless, b"y" * (1 << 20))
+        append(host.codex(), codex_lines([100, 250]).splitlines(keepends=True)[-1])
+        run.has_read(long, host.codex())
+        run.has_published(3, 250 + 15)
+        after_mib = run.rss_mib()
+        run.stop()
+
+    assert after_mib < before_mib + 64
+    assert [{"code": "too_long", "length_bytes": 9 << 20}] == host.rows("SELECT code, length_bytes FROM rejected")
+
+
+def test_what_was_written_while_the_process_was_stopped_is_made_up_for(host: Host) -> None:
+    """
+    Two thousand files that nobody could hear of.
+    """
+    with daemon(host) as run:
+        run.signal(signal.SIGSTOP)
+        for n in range(2_000):
+            append(host.claude(f"11111111-1111-4111-8111-{n:012}"), claude_line(f"msg_{n}", 1))
+        run.signal(signal.SIGCONT)
+        run.has_published(2_000, 22_000)
+        assert 0 == run.stop()
