@@ -6,6 +6,7 @@ so that the daemon stays small. Whatever goes wrong with the database, it is thr
 """
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -195,7 +196,7 @@ class Projector(threading.Thread):
 
     def _catch_up_in_a_child(self) -> None:
         """Let another process bring the tables up to the log; it holds no lock and writes nothing else."""
-        command = [sys.executable, "-m", "daemon.catch_up_child", str(self._paths.root)]
+        command = [sys.executable, "-m", "daemon.catch_up_child", str(self._paths.root), str(os.getpid())]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:  # noqa: S603 - ourselves
             while True:
                 try:

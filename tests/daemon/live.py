@@ -20,7 +20,7 @@ from tests.daemon.conftest import Host
 T = TypeVar("T")
 
 #: Far above what anything here takes: what is not there by then has not been forgotten by the machine but by us.
-DEADLINE_SECONDS: Final = float(os.environ.get("DL", "90"))
+DEADLINE_SECONDS: Final = 90.0
 
 #: What a test cannot wait for is done sooner.
 QUICK: Final[Mapping[str, float]] = {
