@@ -201,14 +201,15 @@ class Loop:
 
     def _look(self, seen: Seen) -> None:
         """Look at one place; what is left of a large file has its turn after the others."""
+        before_bytes = self.ingest.read_bytes
         if self.ingest.look(seen) and isinstance(seen, Found):
             self._unfinished[seen.path] = seen
+        if self.ingest.read_bytes > before_bytes and self.state != "starting":
+            self.sweeper.warm(seen.path.rpartition("/")[0])
         if self.ingest.batch.is_empty:
             return
         now = time.monotonic()
         self._batch_since = self._batch_since or now
-        if isinstance(seen, Found):
-            self.sweeper.warm(seen.path.rpartition("/")[0])
         if now - self._batch_since >= self._pace.batch:
             self._commit()
 
