@@ -40,6 +40,7 @@ REASONS: Final[Mapping[str, str]] = {
     "side_question": "a side question that repeats its parent's id",
     "same_line": "the same line, read again",
     "reparsed": "the same line, read by an older parser",
+    "updated": "an older state of the same row or item",
     "no_increase": "a total that adds nothing",
     "stale_total": "an old total, written late",
     "rewritten": "the file was rewritten and tells it anew",

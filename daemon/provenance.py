@@ -8,6 +8,7 @@ event costs one short encoding, whatever it carries.
 import hashlib
 import json
 from datetime import datetime
+from typing import Protocol
 
 import msgspec
 
@@ -55,6 +56,26 @@ def salted_hash(salt: str, line: bytes) -> str:
     return hashlib.sha256(salt.encode() + line).hexdigest()[:32]
 
 
+class Place(Protocol):
+    """Where a row or an item stands; the key is empty for a document as a whole."""
+
+    @property
+    def key(self) -> str:
+        """Its own id."""
+
+    @property
+    def line_hash(self) -> str:
+        """Hash of its bytes."""
+
+    @property
+    def offset_bytes(self) -> int | None:
+        """First byte in its document; null for a row."""
+
+    @property
+    def length_bytes(self) -> int | None:
+        """Its bytes in its document; null for a row."""
+
+
 class Stamp:
     """What all events of one source share, encoded once."""
 
@@ -67,7 +88,7 @@ class Stamp:
             "source_generation": generation,
             "source_role": header.role if header else None,
             "source_session_id": header.session_id if header else None,
-            "parser": adapter.agent,
+            "parser": adapter.parser,
             "parser_version": adapter.parser_version,
             "ingested_at": utc_text(now),
         }
@@ -86,6 +107,17 @@ class Stamp:
             line_hash.encode(),
         )
         return _ascii(_encode(observed)[:-1] + place + self._shared)
+
+    def item_event(self, observed: Observed, place: "Place") -> bytes:
+        """Return *observed* as an event of one row or one item of a document."""
+        where = {
+            "offset_bytes": place.offset_bytes,
+            "length_bytes": place.length_bytes,
+            "item_key": place.key or None,
+            "line_hash": place.line_hash,
+        }
+        known = {name: value for name, value in where.items() if value is not None}
+        return _ascii(_encode(observed)[:-1] + b"," + _encode(known)[1:-1] + b"," + self._shared)
 
 
 def _ascii(event: bytes) -> bytes:

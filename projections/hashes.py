@@ -35,8 +35,8 @@ FACTS: Final[dict[str, str]] = {
     "inbox_superseded": "SELECT kind, message_key, receipt, revision, content_hash FROM inbox_superseded",
     "rejected": """
         SELECT DISTINCT
-            agent, regexp_extract(source, '([^/]*?)(\\.jsonl)?(\\.zst)?$', 1) AS source_name, offset_bytes,
-            length_bytes, code, field
+            agent, regexp_extract(source, '([^/]*?)(\\.jsonl)?(\\.zst)?$', 1) AS source_name,
+            CASE WHEN item_key IS NULL THEN offset_bytes END AS offset_bytes, length_bytes, item_key, code, field
         FROM rejected
     """,
     "sessions": "SELECT agent, session_id, is_metered FROM sessions",

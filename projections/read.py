@@ -235,7 +235,9 @@ _SOURCES: Final = """
         count(*) AS sources,
         count_if(lines > 0 AND usage_lines = 0) AS unmetered_sources,
         (SELECT count(*) FROM (
-            SELECT DISTINCT source, offset_bytes, length_bytes, code FROM rejected
+            SELECT DISTINCT
+                source, CASE WHEN item_key IS NULL THEN offset_bytes END AS offset_bytes, length_bytes, item_key, code
+            FROM rejected
         )) AS rejected_lines,
         (SELECT count(*) FROM high_water_marks WHERE state = 'unreadable') AS unreadable_paths,
         (SELECT CAST(coalesce(sum(backlog_bytes), 0) AS BIGINT) FROM freshness) AS unread_bytes

@@ -39,6 +39,7 @@ EVENT: Final[dict[str, str]] = {
     "source_session_id": "VARCHAR",
     "offset_bytes": "BIGINT",
     "length_bytes": "BIGINT",
+    "item_key": "VARCHAR",
     "line_hash": "VARCHAR",
     "parser": "VARCHAR",
     "parser_version": "BIGINT",

@@ -16,7 +16,13 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     ``continuity`` is a hash over samples of what stands before the offset; only it says whether the offset holds.
     ``tail_hash`` is the hash of a last line without newline that was already stated, so that it is not stated twice.
     ``is_reparsed``: an older parser has read this content before, and this reading retires its own.
-    Counts are since the generation began, so that they do not depend on how reading was split.
+    Counts are since the generation began, so that they do not depend on how reading was split; of a document they are
+    of its last reading. The generation of a document or a database is that of its first reading: both are rewritten.
+
+    ``content_hash`` is the hash of a document as it was read last, ``broken_hash`` that of one that could not be read
+    at the last look. ``revision`` and ``inserted`` are the greatest ones of a database's rows that were read;
+    ``rows`` are the hashes of the newest rows, by ``inserted``: they may change again. ``beside`` says which file it
+    was, and the size and time of the write-ahead log beside it. Lines write none of these.
     """
 
     agent: str
@@ -39,3 +45,9 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     unrecognised_lines: int = 0
     unmetered_turns: int = 0
     is_reparsed: bool = False
+    content_hash: str = ""
+    broken_hash: str = ""
+    beside: str = ""
+    revision: int | None = None
+    inserted: int | None = None
+    rows: dict[str, str] | None = None

@@ -71,7 +71,8 @@ class Provenance(Frozen):
     source_uri: Uri | None = Field(None, description="`file://` URI of a name that cannot be shown; else null")
     source_generation: str = Field(
         pattern=r"^(?:\d+:\d+:\d+)?$",
-        description="content of the file, not its path; empty for a place that was never read",
+        description="content of the file, not its path; of a document or database, that of the first reading; "
+        "empty for a place that was never read",
     )
     source_role: words.Role | None = Field(None, description="what the file is to its session; null for a directory")
     source_session_id: Identifier | None = Field(
@@ -83,12 +84,19 @@ class Provenance(Frozen):
 
 
 class LineProvenance(Provenance):
-    """Where in the source a line stands; offsets and lengths count decompressed bytes, without the line end."""
+    """
+    Where in the source a line stands; offsets and lengths count decompressed bytes, without the line end.
 
-    offset_bytes: NonNegativeInt = Field(description="first byte of the line")
-    length_bytes: NonNegativeInt = Field(description="bytes of the line")
+    An item of a document and a row of a database have a key of their own: they can change and stand elsewhere then.
+    """
+
+    offset_bytes: NonNegativeInt | None = Field(None, description="first byte of the line or item; null for a row")
+    length_bytes: NonNegativeInt | None = Field(None, description="bytes of the line or item; null for a row")
+    item_key: Identifier | None = Field(
+        None, description="the row's or item's own id in the source, else its hash; null for a line"
+    )
     line_hash: LineHash = Field(
-        description="first 128 bits of the SHA-256 of exactly these bytes; salted for `rejected`"
+        description="first 128 bits of the SHA-256 of exactly these bytes, or of a row's columns; salted for `rejected`"
     )
 
 
@@ -197,6 +205,12 @@ class Rejected(LineProvenance):
     k: Literal["rejected"]
     code: words.RejectCode = Field(description="why")
     field: FieldName | None = Field(None, description="counted field that is impossible; null when the line is no JSON")
+
+
+class Silent(LineProvenance):
+    """A row or item that a newer parser read again and that states nothing: what an older one read is retired."""
+
+    k: Literal["silent"]
 
 
 class Source(Provenance):
@@ -309,6 +323,7 @@ KINDS: dict[str, type[Frozen]] = {
     "turn": Turn,
     "hidden_call": HiddenCall,
     "rejected": Rejected,
+    "silent": Silent,
     "source": Source,
     "daemon": Daemon,
     "recovery": Recovery,

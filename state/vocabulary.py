@@ -30,6 +30,8 @@ KnownSourceClass = Literal[
     "claude_transcript",  #: a transcript of Claude Code
     "codex_session",  #: a rollout of Codex
     "gptme_log",  #: a conversation of gptme
+    "opencode_db",  #: the database of OpenCode 1.2 or later
+    "opencode_message",  #: a message of OpenCode before 1.2: one document each
     "session_record",  #: a harness's record of a session: a claim
     "llm_connect",  #: a call that a program of the operator's reports with the provider's usage
     "manual",  #: an operator's declaration
@@ -119,6 +121,10 @@ DenyCode = Literal[
     "io_error",  #: the disk did not answer
     "too_deep",  #: nested deeper than any agent does
     "damaged_archive",  #: a compressed file that breaks off
+    "damaged_database",  #: no SQLite database, or a damaged one
+    "schema_unknown",  #: a database without a table or column that its adapter reads
+    "locked",  #: a database that another program keeps to itself
+    "journal_unreadable",  #: a database whose journal cannot be read without writing beside it
     "missing",  #: a root that is not there
 ]
 
@@ -177,6 +183,7 @@ EventKind = Literal[
     "turn",
     "hidden_call",
     "rejected",
+    "silent",
     "source",
     "daemon",
     "recovery",
@@ -198,6 +205,7 @@ HASH_PATTERN: Final = r"[0-9a-f]{32}"
 PATH_PATTERN: Final = r"(?:/|[A-Za-z]:[\\/]|\\\\)[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]{0,4095}"
 URI_PATTERN: Final = r"file://[!-~]{1,12288}"
 
+WORD: Final = re.compile(WORD_PATTERN)
 ID: Final = re.compile(ID_PATTERN)
 MODEL: Final = re.compile(MODEL_PATTERN)
 BRANCH: Final = re.compile(BRANCH_PATTERN)

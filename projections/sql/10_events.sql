@@ -20,6 +20,7 @@ SELECT
     source_session_id,
     offset_bytes,
     length_bytes,
+    item_key,
     line_hash,
     parser,
     parser_version,

@@ -4,6 +4,8 @@
 -- unit: -
 -- source: staged (the events of this refresh), reparsed, events
 -- refresh: step
+--
+-- A new state of a row or item also touches the calls that its older states named.
 SELECT DISTINCT
     agent,
     source_id
@@ -16,3 +18,10 @@ SELECT
 FROM events AS e
 SEMI JOIN reparsed AS r ON e.source_generation = r.source_generation
 WHERE e.kind = 'usage' AND e.basis = 'call' AND e.witness IN ('transcript', 'progress', 'message')
+UNION
+SELECT
+    e.agent,
+    e.source_id
+FROM events AS e
+SEMI JOIN staged AS s ON e.source_generation = s.source_generation AND e.item_key = s.item_key
+WHERE e.item_key IS NOT NULL AND e.kind = 'usage' AND e.basis = 'call' AND e.witness IN ('transcript', 'progress', 'message')

@@ -2,23 +2,30 @@
 -- grain: one statement of one call
 -- key: seq
 -- unit: tokens
--- source: touched_calls, events, high_water_marks
+-- source: touched_calls, events, items, high_water_marks
 -- refresh: step
 --
 -- Value, time and owner of a call are folded separately. Owner: the earliest copy, a main transcript before a
 -- subagent's file. Value: the whole line with the highest output; never a maximum per field, since a line that fell
 -- back to another model in mid-stream has other cache figures too; a line of zeros never. A side question replays its
--- parent's id under a request of its own: the main line wins. No order here depends on the order of reading.
+-- parent's id under a request of its own: the main line wins. No order here depends on the order of reading. A row or item
+-- has one state, the last one read; of two copies with one time the one with the lesser key is the older: keys rise. Where
+-- an item stood when it was read is no order: what stands before it may have changed since.
 WITH statements AS (
     SELECT
         e.seq,
         e.agent,
         e.source_id,
         e.source,
-        e.offset_bytes,
+        CASE WHEN e.item_key IS NULL THEN e.offset_bytes END AS offset_bytes,
         e.line_hash,
         e.parser_version,
-        coalesce(m.parser_version > e.parser_version AND e.offset_bytes < m.offset_bytes, false) AS is_retired,
+        e.item_key,
+        CASE
+            WHEN e.item_key IS NULL
+                THEN coalesce(m.parser_version > e.parser_version AND e.offset_bytes < m.offset_bytes, false)
+            ELSE coalesce((e.line_hash, e.parser_version) <> (i.line_hash, i.parser_version), false)
+        END AS is_retired,
         e.session_id,
         e.source_role IN ('main', 'archived') AS is_main,
         CASE WHEN e.source_created_at >= TIMESTAMP '2015-01-01' THEN e.source_created_at END AS stated_at,
@@ -31,6 +38,7 @@ WITH statements AS (
     FROM events AS e
     SEMI JOIN touched_calls AS t ON e.agent = t.agent AND e.source_id = t.source_id
     LEFT JOIN high_water_marks AS m ON e.source_generation = m.source_generation AND m.state <> 'moved'
+    LEFT JOIN items AS i ON e.source_generation = i.source_generation AND e.item_key = i.item_key
     WHERE e.kind = 'usage' AND e.basis = 'call'
 ),
 readings AS (
@@ -45,7 +53,7 @@ with_context AS (
         *,
         row_number() OVER (
             PARTITION BY agent, source_id
-            ORDER BY is_newest_reading DESC, stated_at ASC NULLS LAST, is_main DESC, session_id ASC NULLS LAST, source ASC, offset_bytes ASC, seq ASC
+            ORDER BY is_newest_reading DESC, stated_at ASC NULLS LAST, is_main DESC, item_key ASC NULLS LAST, session_id ASC NULLS LAST, source ASC, offset_bytes ASC NULLS LAST, seq ASC
         ) AS age_rank
     FROM readings
 ),
@@ -73,6 +81,7 @@ SELECT
     w.source_id,
     w.source,
     w.offset_bytes,
+    w.item_key,
     w.line_hash,
     w.stated_at,
     w.is_own_line,
@@ -90,7 +99,8 @@ SELECT
             w.output_rank DESC,
             w.is_owners DESC,
             w.source ASC,
-            w.offset_bytes DESC,
+            w.offset_bytes DESC NULLS LAST,
+            w.item_key ASC NULLS LAST,
             w.line_hash ASC,
             w.seq ASC
     ) AS value_rank

@@ -33,12 +33,16 @@ SELECT
     a.seq,
     CASE WHEN a.value_rank = a.best_rank THEN l.next_leader_seq ELSE l.seq END AS by_seq,
     CASE
+        WHEN NOT a.is_newest_reading AND a.item_key IS NOT NULL THEN 'updated'
         WHEN NOT a.is_newest_reading THEN 'reparsed'
-        WHEN a.line_hash = w.line_hash AND a.source = w.source AND a.offset_bytes = w.offset_bytes THEN 'same_line'
+        WHEN
+            a.line_hash = w.line_hash AND a.source = w.source
+            AND (a.offset_bytes = w.offset_bytes OR a.item_key = w.item_key)
+            THEN 'same_line'
         WHEN a.is_own_line <> w.is_own_line THEN 'weaker_witness'
         WHEN a.is_side_question THEN 'side_question'
         WHEN a.output_rank < w.output_rank THEN 'poorer'
-        WHEN a.source <> w.source THEN 'copy'
+        WHEN a.source <> w.source OR a.item_key <> w.item_key THEN 'copy'
         ELSE 'repeat'
     END AS reason
 FROM arrivals AS a

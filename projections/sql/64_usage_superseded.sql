@@ -17,6 +17,7 @@ SELECT
     e.source,
     e.offset_bytes,
     e.length_bytes,
+    e.item_key,
     e.line_hash,
     e.source_created_at,
     e.model,

@@ -13,6 +13,7 @@ SELECT
     source_generation,
     offset_bytes,
     length_bytes,
+    item_key,
     line_hash,
     code,
     field,

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from adapters.contract import HiddenCall, LineRejected, Observed, SessionStated, TurnStated, UsageStated
+from daemon.items import ItemSilent
 from daemon.provenance import DaemonChanged, SourceChanged
 from state.evidence import KINDS, MESSAGES, Frozen, LineProvenance, Provenance
 from state.upcast import upcast
@@ -16,6 +17,7 @@ WRITTEN: dict[str, type[Observed]] = {
     "turn": TurnStated,
     "hidden_call": HiddenCall,
     "rejected": LineRejected,
+    "silent": ItemSilent,
     "source": SourceChanged,
     "daemon": DaemonChanged,
 }

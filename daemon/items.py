@@ -1,0 +1,90 @@
+"""
+What a row or an item of a document says, on its way to evidence: what both kinds of source share.
+
+An item has one state, the last one read: the tables retire what it stated before (`projections/sql/13_items.sql`). So
+an item that a newer parser reads and that states nothing any more must say so: its older reading would count for
+ever.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from adapters.contract import LineRejected, Observation, Observed, TurnUnmetered, Unrecognised, UsageStated
+from adapters.decode import identity
+from daemon.identity import line_hash
+from daemon.provenance import Stamp, salted_hash
+
+
+class ItemSilent(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="silent"):
+    """An item that was read again by a newer parser and states nothing: what an older one read is retired."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPlace:
+    """Where an item stands; offset and length are null for a row, which has no place in its file."""
+
+    key: str
+    line_hash: str
+    offset_bytes: int | None = None
+    length_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What items said; an item that says nothing at all is not counted."""
+
+    lines: int = 0
+    usage_lines: int = 0
+    rejected_lines: int = 0
+    unrecognised_lines: int = 0
+    unmetered_turns: int = 0
+
+
+@dataclass(slots=True)
+class Statements:
+    """The evidence of items, as it is collected."""
+
+    stamp: Stamp
+    salt: str
+    is_reparsed: bool = False
+    counts: Counts = field(default_factory=Counts)
+    events: list[bytes] = field(default_factory=list)
+
+    def item(self, place: ItemPlace, content: bytes, observations: Iterable[Observation]) -> None:
+        """Take what one item says."""
+        said = tuple(observations)
+        self.counts.lines += bool(said)
+        before = len(self.events)
+        for seen in said:
+            self._observation(place, content, seen)
+        if self.is_reparsed and len(self.events) == before:
+            self.events.append(self.stamp.item_event(ItemSilent(), place))
+
+    def _observation(self, place: ItemPlace, content: bytes, seen: Observation) -> None:
+        if isinstance(seen, Unrecognised):
+            self.counts.unrecognised_lines += 1
+        elif isinstance(seen, TurnUnmetered):
+            self.counts.unmetered_turns += 1
+        elif isinstance(seen, LineRejected):
+            self.rejected(seen, place, content)
+        else:
+            self.counts.usage_lines += isinstance(seen, UsageStated)
+            self.events.append(self.stamp.item_event(seen, place))
+
+    def rejected(self, seen: LineRejected, place: ItemPlace, content: bytes | None) -> None:
+        """Take an item that could not be read; ``content`` is null where it was too long to be held."""
+        self.counts.rejected_lines += 1
+        name = salted_hash(self.salt, content) if content is not None else "0" * 32
+        self.events.append(
+            self.stamp.item_event(seen, ItemPlace(place.key, name, place.offset_bytes, place.length_bytes))
+        )
+
+    def taken(self) -> list[bytes]:
+        """Return the evidence collected since the last call."""
+        events, self.events = self.events, []
+        return events
+
+
+def stored_key(key: str) -> str:
+    """Return an item's key as it may be stored: itself when it looks like an id, else its hash."""
+    return identity(key) or "hash:" + line_hash(b"")
