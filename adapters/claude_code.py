@@ -152,7 +152,9 @@ _decode = Decoder(Line, counted=(Usage, CacheCreation, Iteration)).decode
 class ClaudeCode:
     """Claude Code's transcripts, below every directory where its wrappers and versions put them."""
 
+    kind: Final = "lines"
     agent: Agent = "claude_code"
+    parser = "claude_code"
     source_class: SourceClass = "claude_transcript"
     parser_version = 1
 

@@ -198,7 +198,9 @@ _compacted = Decoder(Compacted, _COUNTED)
 class Codex:
     """Codex CLI, Desktop, exec and app-server: live, archived and compressed rollouts."""
 
+    kind: Final = "lines"
     agent: Agent = "codex"
+    parser = "codex"
     source_class: SourceClass = "codex_session"
     parser_version = 1
 

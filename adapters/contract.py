@@ -1,15 +1,15 @@
 """
-What an adapter is, and what it may say about one line.
+What an adapter is, and what it may say about one line, one item of a document or one row of a database.
 
-An adapter is pure: a line in, observations out. It neither opens files nor knows where a line came from; the reader
-adds that (`daemon/ingest.py`). So an adapter cannot attribute a line to the wrong file: the bug of the first seed has
-no place to live.
+An adapter is pure: bytes in, observations out. It neither opens files nor knows where something came from; the reader
+adds that (`daemon/ingest.py`, `documents.py`, `databases.py`). So an adapter cannot attribute a line to the wrong file:
+the bug of the first seed has no place to live.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -135,10 +135,16 @@ UNMETERED: tuple[Observation, ...] = (TurnUnmetered(),)
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A directory in which an agent may keep logs; ``role`` is that of its files unless their path says otherwise."""
+    """
+    A directory in which an agent may keep logs; ``role`` is that of its files unless their path says otherwise.
+
+    ``is_flat``: its folders are not entered. A root may also be a file that the operator named; the path relative to it
+    is then empty.
+    """
 
     path: PurePath
     role: Role = "main"
+    is_flat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +162,41 @@ class Header:
     zone: str = "UTC"
 
 
-class Adapter(Protocol):
-    """One agent's meaning of a line. `docs/evidence.md` says what each observation promises."""
+#: What a source is to its reader: lines that are appended, one document that is rewritten whole, rows of a database.
+Kind = Literal["lines", "document", "rows"]
+
+#: A value of a row as SQLite holds it; text comes as its bytes, so that a decoder can leave most of it undecoded.
+Value = bytes | int | float | None
+Row = Mapping[str, Value]
+
+#: Columns that every query of a `RowAdapter` names; all others are the adapter's own.
+ROW_COLUMNS: Final = ("item_key", "revision", "inserted")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """
+    One part of a document that has an id of its own, and what it says.
+
+    ``key`` is that id: unique in the document and the same after every rewrite. ``content`` are the bytes of the item
+    as they stand in the document; what they say may depend on nothing else.
+    """
+
+    key: str
+    content: bytes
+    observations: tuple[Observation, ...]
+
+
+class Source(Protocol):
+    """What every adapter says of its agent's files. `docs/evidence.md` says what each observation promises."""
 
     @property
     def agent(self) -> Agent:
         """Name of the agent, as operators see it."""
+
+    @property
+    def parser(self) -> str:
+        """Name of this adapter: the agent's, unless a second adapter reads another source of the same agent."""
 
     @property
     def source_class(self) -> SourceClass:
@@ -175,10 +210,53 @@ class Adapter(Protocol):
         """Name the directories to search, whether they exist or not."""
 
     def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
-        """Say whether a file below *root* is a log of this agent; ``None`` when it is not."""
+        """Say whether a file below *root* is a source of this adapter; ``None`` when it is not."""
+
+
+class LineAdapter(Source, Protocol):
+    """Meaning of a line of a file to which lines are appended."""
+
+    @property
+    def kind(self) -> Literal["lines"]:
+        """``lines``."""
 
     def with_first_line(self, header: Header, line: bytes) -> Header:
         """Complete *header* from the file's first line; most adapters return it as it is."""
 
     def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
         """Read one complete line, without its line end; never raises on bad input."""
+
+
+class DocumentAdapter(Source, Protocol):
+    """Meaning of a document that its agent rewrites whole."""
+
+    @property
+    def kind(self) -> Literal["document"]:
+        """``document``."""
+
+    def read_document(self, content: bytes, header: Header) -> Iterable[Item] | LineRejected:
+        """Read a whole document item by item; `LineRejected` when it is none as a whole. Never raises on bad input."""
+
+
+class RowAdapter(Source, Protocol):
+    """Meaning of a row of an SQLite database."""
+
+    @property
+    def kind(self) -> Literal["rows"]:
+        """``rows``."""
+
+    @property
+    def query(self) -> str:
+        """
+        One SELECT, without WHERE on what is new, ORDER BY and LIMIT: the reader wraps it.
+
+        It names `ROW_COLUMNS`: ``item_key``, the row's id in its table; ``revision``, a whole number that is set to a
+        later one whenever the row changes (a time of update); ``inserted``, a whole number that is greater for rows
+        that were inserted later (``rowid``). Then the columns that `read_row` needs, and no others.
+        """
+
+    def read_row(self, row: Row, header: Header) -> Iterable[Observation]:
+        """Read one row, by column name; never raises on bad input."""
+
+
+Adapter = LineAdapter | DocumentAdapter | RowAdapter

@@ -70,7 +70,9 @@ _decode = Decoder(Line, counted=(Usage, Metadata)).decode
 class Gptme:
     """gptme's conversations: one folder each, with the copies that undo, edit and compaction leave in it."""
 
+    kind: Final = "lines"
     agent: Agent = "gptme"
+    parser = "gptme"
     source_class: SourceClass = "gptme_log"
     parser_version = 1
 

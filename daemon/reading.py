@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.contract import Adapter, Header, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
+from adapters.contract import Header, LineAdapter, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
 from daemon.identity import Unsteady, continuity, line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, SourceFile
@@ -19,7 +19,7 @@ _NUL_RUN: Final = (LineRejected(code="nul_run"),)
 class Reading:
     """The lines of one open file on their way to evidence."""
 
-    def __init__(self, adapter: Adapter, header: Header, source: SourceFile, cursor: Cursor, salt: str) -> None:
+    def __init__(self, adapter: LineAdapter, header: Header, source: SourceFile, cursor: Cursor, salt: str) -> None:
         self._adapter = adapter
         self._header = header
         self._source = source

@@ -31,7 +31,8 @@ class Line(msgspec.Struct):
 
 
 class Toy:
-    agent = "toy"
+    kind = "lines"
+    agent = parser = "toy"
     source_class = "toy_log"
     parser_version = 1
 
