@@ -1,49 +1,36 @@
 """
 What every adapter promises, held against every fixture there is.
 
-A new agent is one module in `adapters/` and one folder in `fixtures/`: lines as the agent writes them, what each is to
-say, and `stored.json`, the list of source positions from which a string may get into the log.
+A new agent is one module in `adapters/` and one folder in `fixtures/`, called like the adapter: lines as the agent
+writes them, what each is to say, and `stored.json`, the list of source positions from which a string may get into the
+log. Of a document adapter each line of a fixture is a document, of a database each is a row: its columns, JSON inside
+them as it is. The promises themselves are in `daemon/conformance.py`: authors outside this tree check them with
+`adapters check`.
 """
 
 import json
 from functools import cache
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.contract import Header, TurnUnmetered, Unrecognised
+from adapters.contract import Header
 from adapters.registry import installed
-from state.evidence import KINDS
+from daemon.conformance import MARK, WORDS, changed, findings, named, observed, plain, positions, unsound
 
 FIXTURES = Path(__file__).parent / "fixtures"
-ADAPTERS = {adapter.agent: adapter for adapter in installed()}
+ADAPTERS = {adapter.parser: adapter for adapter in installed()}
 CASES = sorted(path.relative_to(FIXTURES).with_suffix("").as_posix() for path in FIXTURES.rglob("*.jsonl"))
+
+#: Those whose input is text from the first byte on.
+TEXTS = sorted(name for name, adapter in ADAPTERS.items() if adapter.kind != "rows")
 
 #: No string of a fixture is longer, in characters: no transcript slips in.
 STRING_MAX = 200
 
-#: Stand where a log holds somebody's words. The mark is looked for in what comes out.
-MARK = "7f3a"
-WORDS = f"correct horse, {MARK} battery staple"
 AS_ID, AS_PATH, AS_REMOTE = f"canary-{MARK}", f"/canary/{MARK}", f"https://canary:{MARK}@example.com/repo"
-
-#: What the reader adds to an observation; with it, an observation is an event.
-PROVENANCE = {
-    "q": 0,
-    "v": 1,
-    "source_class": "claude_transcript",
-    "source_path": "/srv/log.jsonl",
-    "source_generation": "1:2:3",
-    "source_role": "main",
-    "parser_version": 1,
-    "ingested_at": "2025-11-01T10:00:00Z",
-    "offset_bytes": 0,
-    "length_bytes": 1,
-    "line_hash": "0" * 32,
-}
 
 
 def lines_of(case):
@@ -59,13 +46,6 @@ def expected_of(case):
     """
     expected = json.loads((FIXTURES / f"{case}.expected.json").read_text(encoding="utf-8"))
     return Header(**expected["header"]), expected["lines"]
-
-
-def plain(observations):
-    """
-    Return observations as the log would hold them.
-    """
-    return json.loads(msgspec.json.encode(tuple(observations)))
 
 
 def is_readable(line):
@@ -87,49 +67,54 @@ def readable(agent):
     return [(expected_of(case)[0], json.loads(line)) for case in cases for line in lines_of(case) if is_readable(line)]
 
 
-def positions(value, path=()):
+def as_row(line):
     """
-    Yield the path to everything inside *value*: members, elements and the values themselves.
+    Return a line of a fixture as the row it describes; what is no JSON object stands in every column.
     """
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        yield (*path, key)
-        yield from positions(child, (*path, key))
+    try:
+        columns = json.loads(line)
+    except (ValueError, RecursionError):
+        columns = None
+    if not isinstance(columns, dict):
+        return dict.fromkeys(("item_key", "session_id", "data"), line)
+    return {name: as_value(value) for name, value in columns.items()}
 
 
-def changed(value, path, new, *, is_key=False):
+def as_value(value):
     """
-    Return a copy of *value* in which *new* stands at *path*: as the value there, or as its name.
+    Return a column's value as SQLite would hold it: text as its bytes.
     """
-    copy = json.loads(json.dumps(value))
-    place = copy
-    for key in path[:-1]:
-        place = place[key]
-    if is_key:
-        place[new] = place.pop(path[-1])
-    else:
-        place[path[-1]] = new
-    return copy
+    if isinstance(value, dict | list):
+        return json.dumps(value).encode()
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
-def named(path):
+def piece(agent, line):
     """
-    Write a path as `stored.json` does: names joined by dots, an element of a list as `[]`.
+    Return what the adapter reads: the line, or the row that it describes.
     """
-    return ".".join("[]" if isinstance(key, int) else key for key in path)
+    return as_row(line) if ADAPTERS[agent].kind == "rows" else line
 
 
 def read(agent, line, header):
     """
     Read *line* and check what must hold of every line there is.
     """
-    seen = tuple(ADAPTERS[agent].read_line(line, header))
+    seen = observed(ADAPTERS[agent], piece(agent, line), header)
 
     assert WORDS not in json.dumps(plain(seen))
-    for each, event in zip(seen, plain(seen), strict=True):
-        if not isinstance(each, Unrecognised | TurnUnmetered):
-            KINDS[event["k"]].model_validate(PROVENANCE | {"agent": agent, "parser": agent} | event)
+    assert unsound(ADAPTERS[agent], seen) is None
     return seen
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fixture_passes_the_checks_of_the_kit(case):
+    """
+    What `tallystick adapters check` tells an author, it must not have to tell us.
+    """
+    agent = case.split("/")[0]
+
+    assert [] == list(findings(ADAPTERS[agent], expected_of(case)[0], [piece(agent, line) for line in lines_of(case)]))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -255,7 +240,7 @@ def test_no_damage_to_a_line_ends_the_reader_or_gets_out(agent, data):
     read(agent, whole[:start] + data.draw(st.binary(max_size=8)) + whole[end:], header)
 
 
-@pytest.mark.parametrize("agent", ADAPTERS)
+@pytest.mark.parametrize("agent", TEXTS)
 def test_byte_order_mark_is_no_part_of_a_line(agent):
     """
     Files that were put together on Windows may have one before any line.
@@ -283,7 +268,7 @@ def test_directories_are_named_whether_they_exist_or_not(agent, tmp_path):
     """
     Roots are a function of home and settings: they are named anew at each sweep and nothing is looked up.
     """
-    names = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "GPTME_LOGS_HOME")
+    names = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "GPTME_LOGS_HOME", "OPENCODE_DB")
     for environment in ({}, dict.fromkeys(names, "/x"), dict.fromkeys(names, "x")):
         first, second = (list(ADAPTERS[agent].roots(tmp_path / "nobody", environment)) for _ in range(2))
 
