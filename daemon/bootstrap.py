@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from adapters.registry import installed
+from adapters.registry import installed, same_names
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
@@ -18,7 +18,14 @@ from daemon.publish import publish
 from daemon.settings import Settings
 from projections.build import Projection, ProjectionUnusable
 from state.cursors import Cursor
+from state.errors import TallystickError
 from state.log import Log
+
+
+class AdapterNameTaken(TallystickError):
+    """
+    Two adapters have one name; nothing was read. `tallystick adapters list` says where they are from: uninstall one.
+    """
 
 
 def utc_now() -> datetime:
@@ -55,7 +62,14 @@ def _empty(temporary: Path) -> None:
 
 
 def roots(settings: Settings) -> list[Place]:
-    """Return the roots of every adapter in the home that is read."""
+    """
+    Return the roots of every adapter in the home that is read.
+
+    Raises:
+        AdapterNameTaken: Two adapters have one name.
+    """
+    if taken := same_names():
+        raise AdapterNameTaken(names=",".join(taken))
     return places(installed(), settings.home, settings.agent_environment)
 
 

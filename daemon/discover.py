@@ -89,7 +89,7 @@ def sweep(known: Iterable[Place], zone: str, is_settled: Settled = lambda *_: Fa
     """
     walks: dict[str, _Walk] = {}
     for place in known:
-        walk = walks.setdefault(place.adapter.agent, _Walk(zone, is_settled))
+        walk = walks.setdefault(place.adapter.parser, _Walk(zone, is_settled))
         yield from _sweep_root(place, walk)
 
 
@@ -100,23 +100,31 @@ def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | No
     A file with several names is left to the sweep, which reads it under one of them.
     """
     for place in known:
-        if not path.startswith(place.path + os.sep):
-            continue
-        header = place.adapter.claim(place.root, PurePosixPath(path[len(place.path) + 1 :]))
+        # A database's write-ahead log is no source of its own: what is new in it is new in the database.
+        name = path.removesuffix("-wal") if place.adapter.kind == "rows" else path
+        header = _claim(place, name)
         if header is None:
             continue
         try:
-            status = os.lstat(path)
+            status = os.lstat(name)
         except FileNotFoundError:
             return None
         except OSError as error:
-            return Denied(path, place.adapter, deny_code(error))
+            return Denied(name, place.adapter, deny_code(error))
         if stat.S_ISLNK(status.st_mode):
-            return Denied(path, place.adapter, "symlink")
+            return Denied(name, place.adapter, "symlink")
         if not stat.S_ISREG(status.st_mode):
-            return Denied(path, place.adapter, "not_regular")
-        return Found(path, place.adapter, replace(header, zone=zone), status) if status.st_nlink == 1 else None
+            return Denied(name, place.adapter, "not_regular")
+        return Found(name, place.adapter, replace(header, zone=zone), status) if status.st_nlink == 1 else None
     return None
+
+
+def _claim(place: Place, path: str) -> Header | None:
+    """Return what an adapter says of *path*; ``None`` when it is not below this root, or nothing of the adapter's."""
+    if not path.startswith(place.path + os.sep):
+        return None
+    relative = PurePosixPath(path[len(place.path) + 1 :])
+    return None if place.root.is_flat and len(relative.parts) > 1 else place.adapter.claim(place.root, relative)
 
 
 def look_below(
@@ -176,12 +184,23 @@ def _sweep_root(place: Place, walk: _Walk) -> Iterator[Seen]:
     except OSError as error:
         yield Denied(place.path, place.adapter, deny_code(error))
         return
+    if stat.S_ISREG(status.st_mode):
+        yield from _root_file(place, walk, status)
+        return
     if not stat.S_ISDIR(status.st_mode):
         yield Denied(place.path, place.adapter, "not_regular")
         return
     yield RootSeen(place.path, place.adapter, exists=True)
     if walk.is_first(status):
         yield from _walk(place, walk, place.path, ())
+
+
+def _root_file(place: Place, walk: _Walk, status: os.stat_result) -> Iterator[Seen]:
+    """Yield a root that is a file: the operator named it, so it need not be called as the agent would call it."""
+    path = os.path.realpath(place.path)
+    header = place.adapter.claim(place.root, PurePosixPath())
+    if header is not None and walk.is_first(status) and not walk.is_settled(place.adapter, path, status):
+        yield Found(path, place.adapter, replace(header, zone=walk.zone), status)
 
 
 def _walk(place: Place, walk: _Walk, directory: str, parts: tuple[str, ...]) -> Iterator[Seen]:
@@ -197,7 +216,8 @@ def _walk(place: Place, walk: _Walk, directory: str, parts: tuple[str, ...]) -> 
     yield Listed(directory, place.adapter)
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(place, walk, entry.path, (*parts, entry.name))
+            if not place.root.is_flat:
+                yield from _walk(place, walk, entry.path, (*parts, entry.name))
             continue
         seen = _claimed(place, walk, entry, parts)
         if seen is not None:

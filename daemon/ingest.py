@@ -13,9 +13,12 @@ from typing import Final
 
 import msgspec
 
-from adapters.contract import Adapter, Header
+from adapters.contract import Adapter, Header, LineAdapter
+from daemon.databases import DatabaseDenied, beside, is_same_file, read_database
 from daemon.discover import Denied, Found, Listed, RootSeen, Seen, deny_code
+from daemon.documents import Remembered, read_document
 from daemon.identity import Unsteady, continuity, generation, line_hash, real_path, stored_name, stored_path
+from daemon.items import Statements
 from daemon.provenance import SourceChanged, Stamp
 from daemon.reading import Reading, cleaned
 from daemon.tail import LINE_BYTES_MAX, DamagedArchive, NotRegular, SourceFile
@@ -108,7 +111,7 @@ class Batch:
 
 def key_of(adapter: Adapter, path: str) -> str:
     """Name a source among the cursors."""
-    return f"{adapter.agent}:{stored_path(path)}"
+    return f"{adapter.parser}:{stored_path(path)}"
 
 
 @dataclass(slots=True)
@@ -137,11 +140,13 @@ class Ingest:
         progress: Callable[[int], None] = lambda _: None,
         *,
         is_live: bool = False,
+        remembered: Remembered | None = None,
     ) -> None:
         self._log = log
         self._clock = clock
         self._progress = progress
         self._is_live = is_live
+        self._remembered = remembered if remembered is not None else Remembered()
         self.batch = Batch(log)
         self._pass = Pass()
         self._seen: set[str] = set()
@@ -172,7 +177,7 @@ class Ingest:
 
     def look(self, seen: Seen) -> bool:
         """Take in what there is to say of one place; true when more of it is left to read."""
-        self._adapters[seen.adapter.agent] = seen.adapter
+        self._adapters[seen.adapter.parser] = seen.adapter
         match seen:
             case Found():
                 key = key_of(seen.adapter, seen.path)
@@ -189,7 +194,7 @@ class Ingest:
 
     def is_settled(self, adapter: Adapter, path: str, status: os.stat_result) -> bool:
         """Say whether nothing is new in a file, and count it as seen: what a sweep asks before anything else."""
-        key = f"{adapter.agent}:{path}"  # a path that is stored otherwise is not found, and looked at in full
+        key = f"{adapter.parser}:{path}"  # a path that is stored otherwise is not found, and looked at in full
         known = self.batch.cursor(key)
         if known is None or not self._has_nothing_new(known, adapter, path, status):
             return False
@@ -266,6 +271,8 @@ class Ingest:
         try:
             with SourceFile(found.path) as source:
                 return self._read_open(key, known, found, source)
+        except DatabaseDenied as error:
+            self._deny(Denied(found.path, found.adapter, error.code))
         except DamagedArchive:
             self._deny(Denied(found.path, found.adapter, "damaged_archive"))
         except NotRegular:
@@ -275,7 +282,7 @@ class Ingest:
         return False
 
     def _has_nothing_new(self, known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
-        if not _is_unchanged(known, adapter, status):
+        if not _is_unchanged(known, adapter, path, status):
             return False
         has_unsaid_tail = known.size_bytes > known.offset_bytes and known.tail_hash is None
         return not has_unsaid_tail or path.endswith(".zst") or not self._is_final(status)
@@ -285,7 +292,10 @@ class Ingest:
         return not self._is_live or self._clock().timestamp() - status.st_mtime >= IDLE_SECONDS
 
     def _read_open(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> bool:
-        header = _completed(found, source)
+        if found.adapter.kind != "lines":
+            self._read_items(key, known, found, source)
+            return False
+        header = _completed(found, found.adapter, source)
         if header is None:
             return False  # not one line yet, and the adapter needs the first to know the session
         start = self._place(key, known, found, source)
@@ -321,6 +331,55 @@ class Ingest:
         self._commit_full()
         self._pass.files_read += 1
         return False
+
+    def _read_items(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> None:
+        """Read a document or a database: both are rewritten, so what is new is told by their items, not by a place."""
+        header, adapter = found.header, found.adapter
+        start, news = self._place_of_items(known, found, source)
+        cursor = msgspec.structs.replace(
+            start,
+            session_id=header.session_id,
+            name=stored_name(header.name),
+            role=header.role,
+            state="present",
+        )
+        stamp = Stamp(adapter, source.path, cursor.generation, header, self._clock())
+        statements = Statements(stamp, self._log.log_id, is_reparsed=cursor.is_reparsed)
+        if adapter.kind == "document":
+            is_idle = self._is_final(source.status)
+            moves = read_document(adapter, header, source, cursor, key, statements, self._remembered, is_idle=is_idle)
+        elif adapter.kind == "rows":
+            moves = read_database(adapter, header, source, cursor, statements)
+        else:
+            return
+        for moved in moves:
+            if news is not None:  # said only now: a database that cannot be read was not opened
+                self._state(found, cursor.generation, news)
+                news = None
+            self.batch.add(statements.taken())
+            self._move(key, moved)
+            self._commit_full()
+        self._count_backlog(key, source, source.status.st_size if moved.offset_bytes else 0)
+        self._progress(source.status.st_size)
+        self.read_bytes += source.status.st_size
+        self._pass.files_read += 1
+        self._pass.bytes_read += source.status.st_size
+        self._pass.rejected += statements.counts.rejected_lines
+
+    def _place_of_items(
+        self, known: Cursor | None, found: Found, source: SourceFile
+    ) -> tuple[Cursor, SourceChanged | None]:
+        """Return the cursor of a document or a database, whose generation stays, and what happened to it since."""
+        size = found.status.st_size
+        if known is None or not known.generation:
+            name = self._next_generation(source)
+            return _fresh(found, name, stored_path(found.path)), SourceChanged(change="opened", size_bytes=size)
+        if known.parser_version != found.adapter.parser_version:
+            again = msgspec.structs.replace(_fresh(found, known.generation, known.source_path), is_reparsed=True)
+            return again, SourceChanged(change="reparsed", size_bytes=size)
+        if not is_same_file(known, source.status):
+            return known, SourceChanged(change="replaced", size_bytes=size)
+        return known, SourceChanged(change="readable") if known.state != "present" else None
 
     def _take(self, key: str, reading: Reading, source: SourceFile) -> bool:
         """Read complete lines to the end of the file; false when this look has read enough of it."""
@@ -444,12 +503,13 @@ class Ingest:
         """State which known files are gone, and which denied places are not denied any more. History stays."""
         for key in sorted(self._log.cursors.keys() - self._seen):
             cursor = self.batch.cursor(key)
-            if cursor is None or cursor.agent not in self._adapters or cursor.state not in ("present", "unreadable"):
+            parser = key.partition(":")[0]
+            if cursor is None or parser not in self._adapters or cursor.state not in ("present", "unreadable"):
                 continue
             path = real_path(cursor.source_path)
             change = self._vanished(path, cursor)
             if change is not None:
-                self._note(self._adapters[cursor.agent], path, cursor, SourceChanged(change=change), "gone")
+                self._note(self._adapters[parser], path, cursor, SourceChanged(change=change), "gone")
 
     def _vanished(self, path: str, cursor: Cursor) -> SourceChange | None:
         """Return what became of a place the sweep did not see; ``None`` while that cannot be told."""
@@ -478,14 +538,18 @@ def _is_still_there(known: Cursor, status: os.stat_result) -> bool:
         return False
 
 
-def _is_unchanged(known: Cursor, adapter: Adapter, status: os.stat_result) -> bool:
+def _is_unchanged(known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
     return (
         known.state == "present"
         and known.size_bytes == status.st_size
         # Unlike the time of modification, no program can set it back; and it moves when permissions do.
         and known.changed_ns == status.st_ctime_ns
         and known.parser_version == adapter.parser_version
-        and known.generation.startswith(f"{status.st_dev}:{status.st_ino}:")
+        and (
+            known.generation.startswith(f"{status.st_dev}:{status.st_ino}:")
+            if adapter.kind == "lines"
+            else not known.beside or known.beside == beside(path, status)
+        )
     )
 
 
@@ -509,11 +573,11 @@ def _fresh(found: Found, name: str, path: str) -> Cursor:
     return Cursor(found.adapter.agent, path, name, found.adapter.parser_version, continuity=_NOTHING_READ)
 
 
-def _completed(found: Found, source: SourceFile) -> Header | None:
+def _completed(found: Found, adapter: LineAdapter, source: SourceFile) -> Header | None:
     """Return the header, with what the file's first line says where its name says nothing."""
     if found.header.session_id is not None:
         return found.header
     first = next(iter(source.read_at(0, LINE_BYTES_MAX).splitlines()), b"")
     if not first.strip():
         return None
-    return found.adapter.with_first_line(found.header, cleaned(first, 0) or b"")
+    return adapter.with_first_line(found.header, cleaned(first, 0) or b"")

@@ -36,6 +36,7 @@ class NoHome(TallystickError):
 
 def ingest(settings: Settings, *, as_json: bool) -> int:
     """Run one catch-up pass; 1 when there was nothing to read at all or a place could not be read."""
+    from adapters.registry import problems
     from daemon.bootstrap import bytes_found, catch_up, seen_files
     from daemon.progress import shown
 
@@ -73,14 +74,20 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
         show.warn(f"cannot read {show.safe(each.path)} ({each.code}): what it holds is not counted")
     if caught.messages.rejected:
         show.warn(f"{caught.messages.rejected} messages were rejected: `tallystick inbox list` says which and why")
+    broken = problems()
+    for plug_in in broken:
+        show.warn(f"plug-in {plug_in.name} of {plug_in.origin} reads nothing: {plug_in.problem}")
     _warn_of_losses(losses)
     if not read.files:
         show.warn(
             "no agent logs found; looked in "
             + ", ".join(show.safe(path) for path in (*read.roots_seen, *read.roots_missing))
         )
-        show.warn("if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME or GPTME_LOGS_HOME, or give --home")
-    is_clean = not (read.denied or losses or caught.messages.rejected)
+        show.warn(
+            "if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME, GPTME_LOGS_HOME or OPENCODE_DB,"
+            " or give --home"
+        )
+    is_clean = not (read.denied or losses or broken or caught.messages.rejected)
     return DONE if read.files and is_clean else FINDINGS
 
 
@@ -281,13 +288,20 @@ def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int
             f"{row['called_at']}  {row['agent']}  {row['source_id']}  {row['total_tokens']} tokens  = {row['formula']}"
         )
         for each in row["evidence"]:
-            place = f"{each['source']} bytes {each['offset_bytes']}+{each['length_bytes']}"
+            place = f"{each['source']} {_where(each)}"
             show.out(f"    {each['role']:8} #{each['seq']} {show.safe(place)}  {each['outcome']}")
         for each in row["superseded"]:
             show.out(f"    superseded #{each['seq']} ({each['reason']}, by #{each['by_seq']})")
     totals = document["totals"]
     show.out(f"{totals['calls']} calls, {totals['total_tokens']} tokens")
     return DONE
+
+
+def _where(evidence: Mapping[str, Any]) -> str:
+    """Return the byte range of a line or item, and the key of a row or item."""
+    key, offset = evidence["item_key"], evidence["offset_bytes"]
+    place = [f"bytes {offset}+{evidence['length_bytes']}"] if offset is not None else []
+    return " ".join([*place, f"{'row' if offset is None else 'item'} {key}"] if key is not None else place)
 
 
 def verify(settings: Settings, *, with_sources: bool, as_json: bool) -> int:

@@ -1,0 +1,166 @@
+"""
+A document that its agent rewrites whole: read as a whole, item by item, whenever its bytes changed.
+
+While it is being rewritten a reader sees half of it. So a document that cannot be read is looked at again; only one
+that still holds the same broken bytes at the next look is told as rejected. Which items are unchanged is remembered
+within bounds, and only to keep the log small: without that memory all items are stated again, and the tables say the
+same.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Final
+
+import msgspec
+
+from adapters.contract import DocumentAdapter, Header, Item, LineRejected
+from daemon.identity import line_hash
+from daemon.items import Counts, ItemPlace, Statements, stored_key
+from daemon.tail import SourceFile
+from state.cursors import Cursor
+
+#: Largest document that is read, in bytes; it is held in memory as a whole.
+DOCUMENT_BYTES_MAX: Final = 64 * 1024 * 1024
+
+#: At most so many items are remembered, over all documents.
+REMEMBERED_ITEMS_MAX: Final = 200_000
+
+#: Stands where the hash of a document would, when it is too long to be read.
+_TOO_LONG: Final = "too_long"
+
+
+class Remembered:
+    """
+    The items of the documents read last, by source; bounded, the oldest documents go first.
+
+    An entry belongs to one content of its document, so what a failed commit lost is not taken for stated: the cursor
+    then still names the content before.
+    """
+
+    def __init__(self, items_max: int = REMEMBERED_ITEMS_MAX) -> None:
+        self._items_max = items_max
+        self._count = 0
+        self._documents: OrderedDict[str, tuple[str, Mapping[str, str]]] = OrderedDict()
+
+    def items(self, source_key: str, content_hash: str) -> Mapping[str, str]:
+        """Return the hashes of the items that are evidence of this content; empty when it is not known."""
+        known, items = self._documents.get(source_key, ("", {}))
+        return items if content_hash and known == content_hash else {}
+
+    def keep(self, source_key: str, content_hash: str, items: Mapping[str, str]) -> None:
+        """Remember the items of a document; forget the oldest documents beyond the bound."""
+        self._forget(source_key)
+        self._documents[source_key] = (content_hash, items)
+        self._count += len(items)
+        while self._count > self._items_max:
+            self._forget(next(iter(self._documents)))
+
+    def _forget(self, source_key: str) -> None:
+        _, items = self._documents.pop(source_key, ("", {}))
+        self._count -= len(items)
+
+
+def read_document(
+    adapter: DocumentAdapter,
+    header: Header,
+    source: SourceFile,
+    cursor: Cursor,
+    source_key: str,
+    statements: Statements,
+    remembered: Remembered,
+    *,
+    is_idle: bool = True,
+) -> Iterator[Cursor]:
+    """
+    Collect in *statements* what is new in a document, and yield the cursor that says so.
+
+    Args:
+        adapter: Meaning of the document.
+        header: What the document's place says.
+        source: The open document.
+        cursor: What was read of it before.
+        source_key: Its name among the cursors.
+        statements: Takes the evidence.
+        remembered: Items that need not be stated again.
+        is_idle: Nobody seems to be writing it any more: one that is broken can be told as such.
+    """
+    seen = msgspec.structs.replace(
+        cursor,
+        size_bytes=source.status.st_size,
+        modified_ns=source.status.st_mtime_ns,
+        changed_ns=source.status.st_ctime_ns,
+        broken_hash="",
+        is_reparsed=False,
+    )
+    if source.status.st_size > DOCUMENT_BYTES_MAX:
+        yield _too_long(seen, statements)
+        return
+    content = source.read_at(0, DOCUMENT_BYTES_MAX + 1)
+    name = line_hash(content)
+    if name == cursor.content_hash:
+        yield msgspec.structs.replace(seen, offset_bytes=len(content))
+        return
+    if not content.strip():  # about to be written: no document yet, and none that is broken
+        yield msgspec.structs.replace(seen, offset_bytes=0, is_reparsed=cursor.is_reparsed)
+        return
+    read = adapter.read_document(content, header)
+    if isinstance(read, LineRejected):
+        if is_idle and name == cursor.broken_hash:
+            yield _rejected(seen, name, content, read, statements)
+        else:
+            # A time of change that no file has: it is opened again. What is not read is behind the mark.
+            yield msgspec.structs.replace(
+                seen, broken_hash=name, offset_bytes=0, changed_ns=0, is_reparsed=cursor.is_reparsed
+            )
+        return
+    unchanged = remembered.items(source_key, cursor.content_hash)
+    remembered.keep(source_key, name, _state_items(content, tuple(read), unchanged, statements))
+    yield msgspec.structs.replace(seen, content_hash=name, offset_bytes=len(content), **asdict(statements.counts))
+
+
+def _state_items(
+    content: bytes, items: tuple[Item, ...], unchanged: Mapping[str, str], statements: Statements
+) -> dict[str, str]:
+    """State every item that is not *unchanged*; returns the hashes of all."""
+    hashes: dict[str, str] = {}
+    position = 0
+    for item in items:
+        key, name = stored_key(item.key), line_hash(item.content)
+        hashes[key] = name
+        start = content.find(item.content, position)
+        position = max(position, start + len(item.content))
+        if start < 0:  # the adapter put it together: only the whole document holds it
+            start, length = 0, len(content)
+        else:
+            length = len(item.content)
+        if unchanged.get(key) == name:
+            _count(statements.counts, item)
+        else:
+            statements.item(ItemPlace(key, name, start, length), item.content, item.observations)
+    return hashes
+
+
+def _count(counts: Counts, item: Item) -> None:
+    """Count what an unchanged item says, as if it had been stated again: counts are of the whole document."""
+    kinds = [each.__struct_config__.tag for each in item.observations]
+    counts.lines += bool(kinds)
+    counts.usage_lines += kinds.count("usage")
+    counts.rejected_lines += kinds.count("rejected")
+    counts.unrecognised_lines += kinds.count("unrecognised")
+    counts.unmetered_turns += kinds.count("unmetered")
+
+
+def _too_long(seen: Cursor, statements: Statements) -> Cursor:
+    if seen.content_hash != _TOO_LONG:
+        place = ItemPlace("", "", 0, seen.size_bytes)
+        statements.rejected(LineRejected(code="too_long"), place, None)
+    return msgspec.structs.replace(seen, content_hash=_TOO_LONG, offset_bytes=seen.size_bytes)
+
+
+def _rejected(seen: Cursor, name: str, content: bytes, why: LineRejected, statements: Statements) -> Cursor:
+    """Reject a document that is as broken as at the last look."""
+    statements.rejected(why, ItemPlace("", "", 0, len(content)), content)
+    return msgspec.structs.replace(
+        seen, content_hash=name, offset_bytes=len(content), rejected_lines=seen.rejected_lines + 1
+    )
