@@ -104,7 +104,8 @@ def _events(tables: Tables, calls: list[dict[str, Any]]) -> dict[int, dict[str, 
     wanted = sorted({seq for call in calls for seq in (call["value_seq"], call["baseline_seq"]) if seq is not None})
     rows = tables.rows(
         """
-        SELECT seq, log_id, source, offset_bytes, length_bytes, line_hash, parser, parser_version, ingested_at
+        SELECT
+            seq, log_id, source, offset_bytes, length_bytes, item_key, line_hash, parser, parser_version, ingested_at
         FROM events WHERE seq IN (SELECT unnest($wanted))
         """,
         {"wanted": wanted},
@@ -114,7 +115,15 @@ def _events(tables: Tables, calls: list[dict[str, Any]]) -> dict[int, dict[str, 
 
 def _located(tables: Tables, events: dict[int, dict[str, Any]]) -> dict[int, Located]:
     places = [
-        Place(row["seq"], row["source"], row["offset_bytes"], row["length_bytes"], row["line_hash"])
+        Place(
+            row["seq"],
+            row["source"],
+            row["offset_bytes"],
+            row["length_bytes"],
+            row["line_hash"],
+            item_key=row["item_key"],
+            parser=row["parser"],
+        )
         for row in events.values()
     ]
     return {each.place.seq: each for each in Locator(tables, salt="").locate(places)}
@@ -124,7 +133,7 @@ def _losers(tables: Tables, calls: list[dict[str, Any]]) -> dict[tuple[str, str]
     """Return what each call superseded, by its identity."""
     rows = tables.rows(
         """
-        SELECT agent, source_id, seq, by_seq, reason, source, offset_bytes, length_bytes
+        SELECT agent, source_id, seq, by_seq, reason, source, offset_bytes, length_bytes, item_key
         FROM usage_superseded
         WHERE source_id IN (SELECT unnest($wanted))
         ORDER BY seq

@@ -65,9 +65,13 @@ def _sources(tables: Tables) -> dict[str, Any]:
     """Reopen every source and compare line hashes; what became of each line is counted, changed files are named."""
     rows = tables.rows(
         """
-        SELECT seq, source, offset_bytes, length_bytes, line_hash, kind = 'rejected' AS is_salted
-        FROM events
-        WHERE line_hash IS NOT NULL AND coalesce(code, '') <> 'too_long'
+        SELECT
+            e.seq, e.source, e.offset_bytes, e.length_bytes, e.line_hash, e.kind = 'rejected' AS is_salted, e.item_key,
+            e.parser
+        FROM events AS e
+        LEFT JOIN items AS i ON e.source_generation = i.source_generation AND e.item_key = i.item_key
+        WHERE e.line_hash IS NOT NULL AND coalesce(e.code, '') <> 'too_long'
+            AND (e.item_key IS NULL OR e.line_hash = i.line_hash)
         """
     )
     places = [Place(**row) for row in rows]
