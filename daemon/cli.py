@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--sources", action="store_true", help="reopen surviving files and compare line hashes")
     _inbox(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
+    _adapter_verbs(verbs)
     sql = _verb(verbs, "sql", _sql, "query the published tables")
     sql.add_argument("query", metavar="QUERY")
     return parser
@@ -134,6 +135,19 @@ def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     status.add_argument("receipt", metavar="RECEIPT", help="as submit printed it")
     status.add_argument("--wait", default="0", metavar="SECONDS", help="how long to wait while it is pending")
     _verb(actions, "list", _inbox_list, "messages that wait, and those that were rejected")
+
+
+def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "which agents can be read; checks for an adapter of your own"
+    parser = verbs.add_parser("adapters", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    _verb(actions, "list", _list_adapters, "every adapter and plug-in, its roots here, and how many files it claims")
+    check = _verb(
+        actions, "check", _check_adapter, "what an adapter recognises in files, and whether it keeps its promises"
+    )
+    check.add_argument("files", nargs="+", metavar="FILE", help="logs of an agent")
+    check.add_argument("--adapter", metavar="NAME", help="this one, whatever else claims the file")
+    check.add_argument("--module", metavar="PATH", help="a Python file that sets ADAPTER and is not installed")
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - it brings its own home
@@ -202,6 +216,18 @@ def _rebuild(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.verbs import rebuild
 
     return rebuild(settings, as_json=options.json)
+
+
+def _list_adapters(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.adapter_verbs import list_adapters
+
+    return list_adapters(settings, as_json=options.json)
+
+
+def _check_adapter(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.adapter_verbs import check
+
+    return check(settings, options.files, options.adapter, options.module, as_json=options.json)
 
 
 def _sql(options: argparse.Namespace, settings: Settings) -> int:
