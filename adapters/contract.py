@@ -127,6 +127,9 @@ class TurnUnmetered(Observed, frozen=True, omit_defaults=True, kw_only=True, tag
 
 Observation = UsageStated | SessionStated | TurnStated | HiddenCall | LineRejected | Unrecognised | TurnUnmetered
 
+#: Said in the name of an adapter that raised; what it raised quotes what it could not read, and goes nowhere.
+FAILED: "tuple[Observation, ...]" = (LineRejected(code="adapter_failed"),)
+
 #: Said of a line that holds nothing to count.
 NOTHING: tuple[Observation, ...] = ()
 UNRECOGNISED: tuple[Observation, ...] = (Unrecognised(),)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from adapters.contract import ROW_COLUMNS, Header, LineRejected, Row, RowAdapter, Value
+from adapters.contract import FAILED, ROW_COLUMNS, Header, LineRejected, Observation, Row, RowAdapter, Value
 from daemon.identity import line_hash
 from daemon.items import ItemPlace, Statements, stored_key
 from daemon.tail import SourceFile
@@ -381,8 +381,14 @@ class _Look:
             self._statements.item(
                 ItemPlace(stored_key(key_text(row["item_key"])), name),
                 content,
-                self._adapter.read_row(row, self._header),
+                self._said(row),
             )
+
+    def _said(self, row: Row) -> tuple[Observation, ...]:
+        try:
+            return tuple(self._adapter.read_row(row, self._header))
+        except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the row is told
+            return FAILED
 
     def _too_long(self, database: Database, place: int, revision: int) -> None:
         if self._rows.get(place, (0, ""))[1] != "too_long":

@@ -104,7 +104,7 @@ def read_document(
     if not content.strip():  # about to be written: no document yet, and none that is broken
         yield msgspec.structs.replace(seen, offset_bytes=0, is_reparsed=cursor.is_reparsed)
         return
-    read = adapter.read_document(content, header)
+    read = _asked(adapter, content, header)
     if isinstance(read, LineRejected):
         if is_idle and name == cursor.broken_hash:
             yield _rejected(seen, name, content, read, statements)
@@ -115,8 +115,17 @@ def read_document(
             )
         return
     unchanged = remembered.items(source_key, cursor.content_hash)
-    remembered.keep(source_key, name, _state_items(content, tuple(read), unchanged, statements))
+    remembered.keep(source_key, name, _state_items(content, read, unchanged, statements))
     yield msgspec.structs.replace(seen, content_hash=name, offset_bytes=len(content), **asdict(statements.counts))
+
+
+def _asked(adapter: DocumentAdapter, content: bytes, header: Header) -> tuple[Item, ...] | LineRejected:
+    """Ask the adapter; what it raises says nothing but that it failed."""
+    try:
+        read = adapter.read_document(content, header)
+        return read if isinstance(read, LineRejected) else tuple(read)
+    except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the document is told
+        return LineRejected(code="adapter_failed")
 
 
 def _state_items(

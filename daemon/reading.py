@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.contract import Header, LineAdapter, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
+from adapters.contract import FAILED, Header, LineAdapter, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
 from daemon.identity import Unsteady, continuity, line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, SourceFile
@@ -100,7 +100,12 @@ class Reading:
         return events
 
     def _said(self, content: bytes) -> Iterable[Observation]:
-        return self._adapter.read_line(content, self._header) if content else _NUL_RUN
+        if not content:
+            return _NUL_RUN
+        try:
+            return tuple(self._adapter.read_line(content, self._header))
+        except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the line is told
+            return FAILED
 
     def _state(
         self, events: list[bytes], stamp: Stamp, offset: int, line: bytes, observations: Iterable[Observation]
@@ -134,7 +139,7 @@ class Reading:
             return []
         observations = [
             seen
-            for seen in self._adapter.read_line(content, self._header)
+            for seen in self._said(content)
             if not isinstance(seen, Unrecognised | TurnUnmetered)
         ]
         if not observations or any(isinstance(seen, LineRejected) for seen in observations):

@@ -93,6 +93,7 @@ RejectCode = Literal[
     "invalid_field",  #: a field that is counted has an impossible type
     "out_of_range",  #: a number is negative or beyond `TOKENS_MAX`
     "nul_run",  #: nothing but NUL bytes: a hole left by a crash
+    "adapter_failed",  #: the adapter itself failed on it: a bug of the adapter, `tallystick adapters check` shows it
 ]
 
 SourceChange = Literal[

@@ -70,3 +70,24 @@ def test_what_is_gone_keeps_its_older_reading(host: Host) -> None:
     read_with(host, NewerClaude())
 
     assert (2, 925) == host.totals()
+
+
+class FailingClaude(ClaudeCode):
+    """Raises at one line, in the middle of what it says of it, with the line's text in its message."""
+
+    def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
+        yield from super().read_line(line, header)
+        if b"msg_bad" in line:
+            raise ValueError(line)
+
+
+def test_an_adapter_that_fails_costs_its_line_and_nothing_else(host: Host) -> None:
+    """
+    The line is told as rejected, without what the adapter said of it or raised; the lines around it count.
+    """
+    host.claude().write_bytes(b"".join(claude_line(each, 5) for each in ("msg_a", "msg_bad", "msg_b")))
+
+    read_with(host, FailingClaude())
+
+    assert (2, 30) == host.totals()
+    assert [{"code": "adapter_failed"}] == host.rows("SELECT code FROM rejected")
