@@ -6,7 +6,16 @@ from typing import Final
 
 import msgspec
 
-from adapters.contract import FAILED, Header, LineAdapter, LineRejected, Observation, TurnUnmetered, Unrecognised, UsageStated
+from adapters.contract import (
+    FAILED,
+    Header,
+    LineAdapter,
+    LineRejected,
+    Observation,
+    TurnUnmetered,
+    Unrecognised,
+    UsageStated,
+)
 from daemon.identity import Unsteady, continuity, line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, SourceFile
@@ -137,11 +146,7 @@ class Reading:
         content = cleaned(line, self.offset_bytes) if len(line) <= LINE_BYTES_MAX else None
         if not content or line_hash(line) == self._tail_hash:
             return []
-        observations = [
-            seen
-            for seen in self._said(content)
-            if not isinstance(seen, Unrecognised | TurnUnmetered)
-        ]
+        observations = [seen for seen in self._said(content) if not isinstance(seen, Unrecognised | TurnUnmetered)]
         if not observations or any(isinstance(seen, LineRejected) for seen in observations):
             return []
         self._tail_hash = line_hash(line)
