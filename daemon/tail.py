@@ -193,30 +193,31 @@ def _skip(stream: IO[bytes], length_bytes: int) -> None:
 
 
 def _split(content: IO[bytes], offset_bytes: int) -> Iterator[Chunk]:
-    """Cut the stream at newlines; `held` is the beginning of a line whose end has not been read yet."""
+    """
+    Cut the stream at newlines; `held` is the beginning of a line whose end has not been read yet.
+
+    Whether a line is too long must not depend on where reading began, or two passes would say two things of it.
+    """
     held: list[bytes] = []
     held_bytes = 0
-    overlong_from: int | None = None
     start = offset_bytes
     while block := content.read(CHUNK_BYTES):
         cut = block.rfind(b"\n") + 1
         if not cut:
             held_bytes += len(block)
-            if overlong_from is None:
-                held.append(block)
+            held.append(block)
             if held_bytes > LINE_BYTES_MAX:
-                overlong_from, held = start, []
+                held = []
             continue
+        first = block.find(b"\n") + 1
+        length = held_bytes + first - 1
         long_lines: tuple[LongLine, ...] = ()
-        complete = block[:cut]
-        if overlong_from is not None:
-            first = complete.find(b"\n") + 1
-            long_lines = (LongLine(overlong_from, held_bytes + first - 1),)
-            start += held_bytes + first
-            complete = complete[first:]
-            overlong_from = None
-        elif held:
-            complete = b"".join((*held, complete))
+        if length > LINE_BYTES_MAX:
+            long_lines = (LongLine(start, length),)
+            start += length + 1
+            complete = block[first:cut]
+        else:
+            complete = b"".join((*held, block[:cut]))
         lines = complete.split(b"\n")
         lines.pop()  # what follows the last newline: empty
         yield Chunk(lines, start, start + len(complete), long_lines)

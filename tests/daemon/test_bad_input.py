@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from daemon.cli import main
+from daemon.tail import LINE_BYTES_MAX
 from state.evidence import KINDS
 from tests.daemon.conftest import Host, claude_line, codex_lines
 
@@ -50,6 +51,26 @@ def test_a_bad_line_is_evidence_and_costs_its_neighbours_nothing(host: Host, nam
     if rejected:
         assert len(before) == rejected[0]["offset_bytes"]
     assert len(rejected) == host.usage()["rejected_lines"]
+
+
+@pytest.mark.parametrize("before_bytes", [0, 100_000, 262_143])
+def test_the_longest_line_is_read_and_one_byte_more_is_not(host: Host, before_bytes: int) -> None:
+    """
+    Wherever in the file it stands, and so from wherever reading began: two passes must not say two things of it.
+    """
+    longest = GOOD[:-2] + b', "x": "' + b"x" * (LINE_BYTES_MAX - len(GOOD) - 8) + b'"}\n'
+    assert LINE_BYTES_MAX == len(longest) - 1
+    longer = claude_line("msg_long", 5)[:-2] + longest[len(GOOD) - 2 : -3] + b'y"}\n'
+    longer = longer[:-3] + b"y" * (LINE_BYTES_MAX + 2 - len(longer)) + b'"}\n'
+    assert LINE_BYTES_MAX + 1 == len(longer) - 1
+    host.claude().write_bytes(b" " * before_bytes + b"\n" + longest + longer)
+
+    host.ingest()
+
+    assert (1, 15) == host.totals()
+    assert [{"code": "too_long", "length_bytes": LINE_BYTES_MAX + 1}] == host.rows(
+        "SELECT code, length_bytes FROM rejected"
+    )
 
 
 def test_odd_context_costs_no_call(host: Host) -> None:
