@@ -22,6 +22,7 @@ from daemon.discover import Found, Place, Seen, look_at, look_below, sweep
 from daemon.identity import line_hash
 from daemon.ingest import Ingest
 from daemon.provenance import salted_hash
+from daemon.tail import LINE_BYTES_MAX
 from projections.build import Projection
 from projections.catalog import relations
 from projections.hashes import tables_hash
@@ -35,6 +36,9 @@ from tests.daemon.writers import File, Totals, Writers, totals
 
 #: A line behind the mark is also stated, when it is complete JSON and nobody writes at it any more.
 Key = tuple[str, str]
+
+#: A line of which nothing was read has no hash of its own.
+TOO_LONG = "0" * 32
 
 
 class Evidence:
@@ -120,6 +124,8 @@ class Tail:
         """Return the hash under which a line must be in the log; none for a line that says nothing."""
         if line_hash(line) in self.writers.said:
             return {line_hash(line)}
+        if len(line) > LINE_BYTES_MAX:
+            return {TOO_LONG}
         bare = line.strip(b" \t\r")
         if not bare:
             return set()
@@ -319,6 +325,12 @@ class Tail:
     def write_on(self, file: File) -> None:
         self.writers.write(file)
 
+    def say_too_much(self, file: File) -> None:
+        """Write one line that is too long to be read, and one that is not."""
+        if file.is_small:
+            file.todo += b"x" * (LINE_BYTES_MAX + self.dice.randint(1, 500_000)) + b"\n"
+            self.say(file)
+
     def watch(self, _: File) -> None:
         self.look_somewhere()
 
@@ -438,6 +450,7 @@ STEPS: dict[str, float] = {
     "begin": 4,
     "say": 20,
     "write_on": 12,
+    "say_too_much": 0.03,
     "watch": 30,
     "truncate": 3,
     "copytruncate": 1,
