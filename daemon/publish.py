@@ -4,8 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
+import duckdb
+
 from projections.build import Projection, ProjectionUnusable
-from projections.read import Tables, TablesUnusable
 from state.paths import StatePaths
 
 
@@ -30,12 +31,16 @@ def publish(projection: Projection, paths: StatePaths) -> None:
 
 
 def _prove(copy: Path, projection: Projection) -> None:
-    """Open the copy as its readers will: whoever writes over a database under us damages it without our notice."""
-    mark = projection.mark()
+    """Open the copy, as its readers will: whoever writes over a database under us damages it without our notice."""
+    connection, mark = projection.connection, projection.mark()
+    name = str(copy).replace("'", "''")
     try:
-        with Tables(copy) as tables:
-            found = tables.connection.execute("SELECT chain FROM projection").fetchone()
-    except TablesUnusable:
+        connection.execute(f"ATTACH '{name}' AS copy (READ_ONLY)")
+        try:
+            found = connection.execute("SELECT chain FROM copy.projection").fetchone()
+        finally:
+            connection.execute("DETACH copy")
+    except duckdb.Error:
         raise ProjectionUnusable(kind="damaged") from None
     if found != (mark.chain if mark is not None else None,):
         raise ProjectionUnusable(kind="damaged")
