@@ -34,6 +34,8 @@ BATCH_BYTES: Final = 256 * 1024
 LOOK_BYTES: Final = 4 * 1024 * 1024
 #: So long nothing was written before a last line without newline is taken as it is, in seconds.
 IDLE_SECONDS: Final = 600
+#: So many bytes of a line without end say whether it is still the one that was read.
+_SAMPLE_BYTES: Final = 256
 #: Continuity of a file of which nothing was read.
 _NOTHING_READ: Final = line_hash(b"")
 #: A file that is shorter than what was read of it is believed after so many equal looks, or so many at all.
@@ -124,6 +126,15 @@ class _Shrunk:
     polls: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Endless:
+    """A line that is too long and has no end yet: where it begins, how far it was read, and its last bytes there."""
+
+    offset_bytes: int
+    end_bytes: int
+    sample: bytes
+
+
 class Ingest:
     """
     Sources to log: whatever a sweep or a wake has seen is read from its cursor on.
@@ -152,6 +163,7 @@ class Ingest:
         self._seen: set[str] = set()
         self._adapters: dict[str, Adapter] = {}
         self._shrunk: dict[str, _Shrunk] = {}
+        self._endless: dict[str, _Endless] = {}
         #: Bytes read since this object was made.
         self.read_bytes = 0
         #: Bytes of each source that are behind its mark; sources without any are not in here.
@@ -384,7 +396,7 @@ class Ingest:
     def _take(self, key: str, reading: Reading, source: SourceFile) -> bool:
         """Read complete lines to the end of the file; false when this look has read enough of it."""
         start = reading.offset_bytes
-        for chunk in source.chunks(start):
+        for chunk in source.chunks(start, self._endless_bytes(key, source, start)):
             events = reading.events(chunk, self._clock())
             cursor = reading.proven(chunk)
             # Now, not at the end: what was read is evidence, and an error behind it must not bring it up again.
@@ -395,7 +407,24 @@ class Ingest:
             # A compressed file is read in one go: each look would decompress it from its beginning.
             if self._is_live and reading.offset_bytes - start >= LOOK_BYTES and not source.is_compressed:
                 return False
+        self._remember_endless(key, source, reading.offset_bytes)
         return True
+
+    def _endless_bytes(self, key: str, source: SourceFile, offset_bytes: int) -> int:
+        """Return how many bytes behind *offset_bytes* are known to be a line that is too long and has no end yet."""
+        known = self._endless.get(key)
+        if known is None or known.offset_bytes != offset_bytes or source.is_compressed:
+            return 0
+        is_same = source.read_at(known.end_bytes - len(known.sample), len(known.sample)) == known.sample
+        return known.end_bytes - offset_bytes if is_same else 0
+
+    def _remember_endless(self, key: str, source: SourceFile, offset_bytes: int) -> None:
+        """Remember a line without end, so that it is not read from its beginning at every look."""
+        end = source.status.st_size
+        if source.is_compressed or end - offset_bytes <= LINE_BYTES_MAX:
+            self._endless.pop(key, None)
+            return
+        self._endless[key] = _Endless(offset_bytes, end, source.read_at(end - _SAMPLE_BYTES, _SAMPLE_BYTES))
 
     def _commit_full(self) -> None:
         if self.batch.is_full:

@@ -144,7 +144,8 @@ class Loop:
             self._schedule.stop()
             self._watch.stop()
         self._journal.info("daemon_stopping", head_seq=self._log.head.seq)
-        self._commit()
+        with contextlib.suppress(DiskFull):  # the sources keep what is not committed
+            self._commit()
 
     def finish(self) -> None:
         """Leave a last heartbeat, which says that the silence after it is meant."""
@@ -240,8 +241,9 @@ class Loop:
             self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
             self._intake.is_due = True
             self.sweeper.sweep_hot(self._pace.hot_for)
-            if self.sweeper.check_watch():
-                self.sweeper.begin()
+            self.sweeper.check_watch()
+        if "make_up" in mail.wishes:
+            self.sweeper.make_up()
         if "sweep_all" in mail.wishes or now >= self._due["sweep_all"]:
             self._due["sweep_all"] = now + 2 * self._pace.sweep_all
             self.sweeper.begin()

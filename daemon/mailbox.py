@@ -2,7 +2,7 @@
 What other threads want of the loop: paths to look at, and things to do.
 
 Wishes are sets, not queues: a file that changed a thousand times is looked at once. When there are too many paths they
-are dropped and a sweep is asked for instead, so that a storm of changes costs no memory.
+are dropped and a sweep is asked to make up for them, so that a storm of changes costs no memory.
 """
 
 import threading
@@ -12,7 +12,7 @@ from typing import Final, Literal
 #: More paths than these are no hint any more.
 PATHS_MAX: Final = 20_000
 
-Wish = Literal["sweep_all", "sweep_hot", "seal", "heartbeat", "stop"]
+Wish = Literal["sweep_all", "sweep_hot", "make_up", "seal", "stop"]
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Mailbox:
             if len(among) < PATHS_MAX:
                 among[path] = None
             else:
-                self._wishes.add("sweep_all")
+                self._wishes.add("make_up")
             self._changed.notify()
 
     def take(self, timeout_seconds: float) -> Mail:

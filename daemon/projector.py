@@ -72,6 +72,7 @@ class Projector(threading.Thread):
         super().__init__(name="projector", daemon=True)
         self._retention = retention
         self._is_retiring = False
+        self._is_last_step_wanted = True
         self._paths = paths
         self._journal = journal
         self._poked = threading.Event()
@@ -91,8 +92,9 @@ class Projector(threading.Thread):
             self._is_retiring = True
             self._poked.set()
 
-    def stop(self) -> None:
-        """End after one more refresh and publication."""
+    def stop(self, *, is_last_step_wanted: bool = True) -> None:
+        """End, after one more refresh and publication if that is wanted."""
+        self._is_last_step_wanted = is_last_step_wanted
         self._stopping.set()
         self._poked.set()
 
@@ -136,6 +138,8 @@ class Projector(threading.Thread):
         """Refresh at each poke, publish when due; returns when stopped."""
         is_new = True
         while True:
+            if self._stopping.is_set() and not self._is_last_step_wanted:
+                return
             self._poked.clear()
             begun_at = time.monotonic()
             before = projection.mark()

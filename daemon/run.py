@@ -1,5 +1,6 @@
 """`tallystick run`: puts the parts of the daemon together, and takes them apart when it is asked to end."""
 
+import contextlib
 import ctypes
 import resource
 import signal
@@ -16,6 +17,7 @@ from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
 from daemon.settings import Settings
 from projections.retention import retire_old
+from state.errors import DiskFull
 
 #: How long the tables may take to catch up when the daemon ends, in seconds.
 _LAST_REFRESH_SECONDS = 10.0
@@ -49,10 +51,14 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         projector.start()
         try:
             loop.run()
-            log.append([daemon_event(DaemonChanged(change="stopped", program_version=program), clock())], {})
-        finally:
-            projector.stop()
+        except BaseException:
+            projector.stop(is_last_step_wanted=False)  # of a log that cannot be written, or that is not ours any more
             projector.join(_LAST_REFRESH_SECONDS)
+            raise
+        with contextlib.suppress(DiskFull):
+            log.append([daemon_event(DaemonChanged(change="stopped", program_version=program), clock())], {})
+        projector.stop()
+        projector.join(_LAST_REFRESH_SECONDS)
         loop.finish()
         journal.info("daemon_stopped", head_seq=log.head.seq)
     return 0

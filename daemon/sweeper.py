@@ -89,6 +89,12 @@ class Sweeper:
             left = sweep(self._places, self._zone, self._ingest.is_settled)
             self._walk = _Walk(left, time.monotonic(), is_exempt)
 
+    def make_up(self) -> None:
+        """Sweep for what was lost; a sweep that is under way may have passed it by, so another one follows."""
+        if self._walk is not None:
+            self._walk.is_exempt = self._walk.is_late = True
+        self.begin()
+
     def step(self, slice_seconds: float) -> bool:
         """Walk on for a slice of time, so that a changed file does not wait for the sweep; true when it ended."""
         walk = self._walk
@@ -114,14 +120,13 @@ class Sweeper:
             for seen in look_below(self._places, directory, self._zone, self._ingest.is_settled):
                 self._judge(seen, is_exempt=self.is_blind)
 
-    def check_watch(self) -> bool:
-        """Look whether changes are still heard; true when the watch was begun anew and a sweep has to make up."""
+    def check_watch(self) -> None:
+        """Look whether changes are still heard; where not, the watch is begun anew and a sweep makes up for it."""
         is_anew = self._watch.check(has_missed=self._has_missed)
         self._has_missed = False
-        if is_anew and self._walk is not None:
-            self._walk.is_exempt = self._walk.is_late = True
+        if is_anew:
+            self.make_up()
         self._tell()
-        return is_anew
 
     def _judge(self, seen: Seen, *, is_exempt: bool) -> None:
         """Look at what a sweep found, and notice when somebody should have told of it long before."""

@@ -107,14 +107,15 @@ class SourceFile:
         _skip(stream, offset_bytes)
         yield stream
 
-    def chunks(self, offset_bytes: int) -> Iterator[Chunk]:
+    def chunks(self, offset_bytes: int, endless_bytes: int = 0) -> Iterator[Chunk]:
         """
         Yield the complete lines behind *offset_bytes*, in chunks of about `CHUNK_BYTES`.
 
-        What follows the last newline is not yielded; `tail` returns it.
+        What follows the last newline is not yielded; `tail` returns it. *endless_bytes*, when not 0, are known to hold
+        no newline and to be more than a line may have: they are not read again.
         """
-        with self._content(offset_bytes) as content:
-            yield from _split(content, offset_bytes)
+        with self._content(offset_bytes + endless_bytes) as content:
+            yield from _split(content, offset_bytes, endless_bytes)
 
     def ranges(self, wanted: Iterable[tuple[int, int]]) -> Iterator[bytes]:
         """Yield the content at each (offset, length) of *wanted*, which rise; shorter where the file ends."""
@@ -192,14 +193,13 @@ def _skip(stream: IO[bytes], length_bytes: int) -> None:
         left -= passed
 
 
-def _split(content: IO[bytes], offset_bytes: int) -> Iterator[Chunk]:
+def _split(content: IO[bytes], offset_bytes: int, held_bytes: int) -> Iterator[Chunk]:
     """
     Cut the stream at newlines; `held` is the beginning of a line whose end has not been read yet.
 
     Whether a line is too long must not depend on where reading began, or two passes would say two things of it.
     """
     held: list[bytes] = []
-    held_bytes = 0
     start = offset_bytes
     while block := content.read(CHUNK_BYTES):
         cut = block.rfind(b"\n") + 1

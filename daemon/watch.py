@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -41,6 +42,11 @@ _WANTED: Final[list[type[FileSystemEvent]]] = [
 
 #: File systems that change without telling this kernel.
 _SILENT: Final = ("nfs", "cifs", "smb", "9p", "fuse", "afs", "ceph", "lustre", "vboxsf", "virtiofs")
+
+#: A watch that met its limit is tried again so often, and one that misses changes again and again is not believed for
+#: so long, in seconds.
+RETRY_SECONDS: Final = 3600.0
+_FOREVER: Final = float("inf")
 
 Blindness = Literal[
     "no_inotify",  #: no inotify instance is left, or the system has none
@@ -100,6 +106,7 @@ class Watch:
         self._watched: dict[str, _Identity] = {}
         self._complaints = _Complaints()
         self._complaints_seen = 0
+        self._started_at = self._missed_at = self._distrusted_until = -_FOREVER
         library = logging.getLogger("watchdog")
         library.addHandler(self._complaints)
         library.propagate = False
@@ -109,6 +116,7 @@ class Watch:
     def start(self) -> None:
         """Begin to watch every root that exists; what fails is told by `blindness`."""
         self.stop()
+        self._started_at = time.monotonic()
         self._watched = {}
         reasons: set[Blindness] = set()
         try:
@@ -165,11 +173,21 @@ class Watch:
             reasons.add("overflow")
         if self._is_dead():
             reasons.add("dead_thread")
-        if not reasons and self._observer is not None and not self._has_other_roots():
+        is_worth_trying = "watch_limit" in self.blindness and time.monotonic() - self._started_at > RETRY_SECONDS
+        if not reasons and self._observer is not None and not self._has_other_roots() and not is_worth_trying:
             return False
+        if has_missed:
+            self._distrust()
         self.start()
         self.blindness |= reasons
         return True
+
+    def _distrust(self) -> None:
+        """Not believe a watch for a while that misses changes again soon after it was begun anew."""
+        now = time.monotonic()
+        if now - self._missed_at < RETRY_SECONDS:
+            self._distrusted_until = now + RETRY_SECONDS
+        self._missed_at = now
 
     def settle(self, directories: int) -> None:
         """
@@ -179,6 +197,8 @@ class Watch:
             directories: How many directories it met, to be held against what the kernel watches.
         """
         lasting = self.blindness & {"silent_filesystem", "no_inotify"}
+        if time.monotonic() < self._distrusted_until:
+            lasting |= {"missed"}
         is_short = _watches() < directories if _can_count() else "watch_limit" in self.blindness
         self.blindness = lasting | ({"watch_limit"} if is_short and not lasting & {"no_inotify"} else frozenset())
 

@@ -9,7 +9,10 @@ import zstandard
 
 from adapters.claude_code import ADAPTER as CLAUDE
 from adapters.contract import Header
+from daemon.bootstrap import open_log, roots
+from daemon.discover import Found, look_at
 from daemon.identity import Unsteady, continuity
+from daemon.ingest import Ingest
 from daemon.reading import Reading
 from daemon.tail import SourceFile
 from state.cursors import Cursor
@@ -583,3 +586,43 @@ def test_what_is_appended_while_it_is_read_disproves_nothing(host: Host) -> None
             more.write(claude_line("msg_b", 6, second=1))
 
         assert len(claude_line("msg_a", 5)) == reading.proven(chunk).offset_bytes
+
+
+def read_by_us() -> int:
+    """Return the bytes that this process has read so far."""
+    return int(Path("/proc/self/io").read_text(encoding="utf-8").split()[1])
+
+
+def test_a_line_without_end_is_not_read_again_at_every_look(host: Host) -> None:
+    """
+    What is known to be too long is passed over once; when its end comes, its length is told and the next line counts.
+    """
+    log = host.claude()
+    log.write_bytes(claude_line("msg_a", 5) + b"x" * (9 << 20))
+    with open_log(host.settings) as held:
+        ingest = Ingest(held, lambda: host.now, is_live=True)
+        places = roots(host.settings)
+
+        def look() -> int:
+            before = read_by_us()
+            found = look_at(places, str(log), "UTC")
+            assert isinstance(found, Found)
+            ingest.look(found)
+            return read_by_us() - before
+
+        first = look()
+        with log.open("ab") as more:
+            more.write(b"x" * 1000)
+        again = look()
+        with log.open("ab") as more:
+            more.write(b"\n" + claude_line("msg_b", 6, second=1))
+        look()
+        ingest.commit()
+    host.ingest()
+
+    assert first > 9 << 20
+    assert again < 1 << 20
+    assert (2, 31) == host.totals()
+    assert [{"code": "too_long", "length_bytes": (9 << 20) + 1000}] == host.rows(
+        "SELECT code, length_bytes FROM rejected"
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.living import living
 from state.head import recall
 from state.verify import verify
 from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
@@ -317,7 +318,8 @@ def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> Non
         code = run.stop()
 
         assert "Traceback" not in run.told()
-        assert 3 == code
+        assert 0 == code
+        assert "stopped" == living(host.state).state
         subprocess.run(["mount", "-o", "remount,size=64m", host.state.root], check=True)
         run.start().ready()
         run.has_read(host.gptme())
@@ -347,6 +349,7 @@ def test_a_replaced_state_directory_ends_the_daemon(host: Host) -> None:
 
     assert "Traceback" not in run.told()
     assert not (host.state.root / "log").exists()
+    assert not (host.state.root / "published.duckdb").exists()
 
 
 def children(run: Daemon) -> list[int]:

@@ -15,7 +15,7 @@ from daemon.bootstrap import open_log, roots, utc_now
 from daemon.discover import Seen
 from daemon.ingest import Ingest
 from daemon.journal import open_journal
-from daemon.mailbox import Mail, Mailbox
+from daemon.mailbox import PATHS_MAX, Mail, Mailbox
 from daemon.sweeper import Sweeper
 from daemon.tail import SourceFile
 from daemon.watch import Watch
@@ -220,8 +220,8 @@ def test_what_is_lost_behind_a_sweep_that_is_under_way_is_found_by_the_next(host
         watch._observer.join()
         append(other(host, 1), claude_line("msg_c", 5, second=2))
 
-        assert sweeper.check_watch()
-        sweeper.begin()
+        sweeper.check_watch()
+        assert sweeper.is_blind
         while sweeper.is_walking:
             sweeper.step(1)
 
@@ -339,3 +339,31 @@ def test_our_own_reading_wakes_nobody(ear: Ear, tmp_path: Path) -> None:
 
     assert Mail() == ear.silence()
     assert ear.hears(log)
+
+
+def test_a_watch_that_misses_again_and_again_is_not_believed(ear: Ear) -> None:
+    """
+    A file system that tells of some writers only: a sweep makes up for one change, not for those to come.
+    """
+    assert ear.watch.check(has_missed=True)
+    ear.watch.settle(0)
+    assert not ear.watch.blindness
+
+    assert ear.watch.check(has_missed=True)
+    ear.watch.settle(0)
+
+    assert {"missed"} == ear.watch.blindness
+
+
+def test_a_storm_of_paths_is_made_up_for_by_a_sweep_of_its_own() -> None:
+    """
+    What a full mailbox drops may lie behind a sweep that is under way: another one is asked for, and memory is bounded.
+    """
+    mailbox = Mailbox()
+    for number in range(PATHS_MAX + 5):
+        mailbox.put_path(f"/srv/{number}.jsonl")
+
+    mail = mailbox.take(0)
+
+    assert PATHS_MAX == len(mail.paths)
+    assert {"make_up"} == mail.wishes
