@@ -116,8 +116,8 @@ class Loop:
         self._retry_seconds = pace.retry_first
         #: When something has to happen, in monotonic seconds.
         self._due: dict[str, float] = {
-            "sweep_all": now + 2 * pace.sweep_all,
-            "sweep_hot": now + 2 * pace.sweep_hot,
+            "sweep_all": _NEVER,
+            "sweep_hot": _NEVER,
             "heartbeat": now,
             "shrunk": _NEVER,
             "in_place": now + pace.in_place,
@@ -135,7 +135,6 @@ class Loop:
             StateReplaced: Nobody would read what we write.
         """
         self._watch.start()
-        self._schedule.start()
         self.sweeper.begin()
         try:
             while self.state != "stopping":
@@ -260,6 +259,8 @@ class Loop:
         self._due["sweep_all"] = now + (self._pace.sweep_blind if self.sweeper.is_blind else 2 * self._pace.sweep_all)
         if self.state == "starting":
             self.state = "running"
+            self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
+            self._schedule.start()
             self._commit()
             self._projector.poke()
             self._journal.info("daemon_ready", head_seq=self._log.head.seq)

@@ -8,9 +8,7 @@ by its own monotonic clock when a sweep is overdue, does it unasked, and begins 
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
-
-from apscheduler.schedulers.background import BackgroundScheduler
+from typing import Any, Final
 
 #: Of a run that was missed, one is made up, however late; and no job overlaps itself.
 _DEFAULTS: Final = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
@@ -28,13 +26,15 @@ class Schedule:
     def __init__(self, jobs: Mapping[str, tuple[float, Job]], failed: Callable[[str, str], None]) -> None:
         self._jobs = jobs
         self._failed = failed
-        self._scheduler: BackgroundScheduler | None = None
+        self._scheduler: Any = None
         # It logs exceptions with their text; ours are told by whoever runs the job.
         logging.getLogger("apscheduler").addHandler(logging.NullHandler())
         logging.getLogger("apscheduler").propagate = False
 
     def start(self) -> None:
         """Begin to ask, or begin anew."""
+        from apscheduler.schedulers.background import BackgroundScheduler  # a fifth of a second, after the first sweep
+
         self.stop()
         self._scheduler = BackgroundScheduler(job_defaults=_DEFAULTS, timezone="UTC")
         for name, (seconds, job) in self._jobs.items():

@@ -973,6 +973,7 @@ def test_many_files_are_taken_a_thousand_at_a_time(host: Host, monkeypatch: pyte
     assert 2600 == len(set(stored(host))) == len(stored(host))
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_become_ten_thousand_rows(host: Host) -> None:
     """
     A daemon that was dead for long finds what hooks have left.

@@ -523,7 +523,7 @@ def test_a_file_that_is_rewritten_at_every_message_is_never_taken_for_another(ho
 
 def test_lines_without_end_are_passed_over_in_constant_memory(host: Host) -> None:
     """
-    One of 9 MiB, and one of 64 MiB that never ends: the file beside them is read, and so is the line after the first.
+    One of 9 MiB, and one of 256 MiB that never ends: the file beside them is read, and so is the line after the first.
     """
     long, endless = host.claude(), host.claude("22222222-2222-4222-8222-222222222222")
     with daemon(host) as run:
@@ -531,7 +531,7 @@ def test_lines_without_end_are_passed_over_in_constant_memory(host: Host) -> Non
         run.has_published(1, 100)
         before_mib = run.rss_mib()
         append(long, b"x" * (9 << 20) + b"\n" + claude_line("msg_a", 5))
-        for _ in range(64):
+        for _ in range(256):
             append(endless, b"y" * (1 << 20))
         append(host.codex(), codex_lines([100, 250]).splitlines(keepends=True)[-1])
         run.has_read(long, host.codex())
@@ -539,7 +539,7 @@ def test_lines_without_end_are_passed_over_in_constant_memory(host: Host) -> Non
         after_mib = run.rss_mib()
         run.stop()
 
-    assert after_mib < before_mib + 64
+    assert after_mib < before_mib + 160  # the database has its share of this
     assert [{"code": "too_long", "length_bytes": 9 << 20}] == host.rows("SELECT code, length_bytes FROM rejected")
 
 
