@@ -41,17 +41,33 @@ class Daemon:
         command = [str(Path(sys.executable).parent / "tallystick"), "run"]
         command += ["--home", str(top / "home"), "--state-dir", str(self.paths.root)]
         self.started_at = time.monotonic()
+        self.told: dict[str, float] = {}
         self.process = subprocess.Popen(
             command, env=environment | {"HOME": str(top / "home"), "TZ": "UTC"}, stderr=subprocess.PIPE, text=True
         )
 
     def wait_for(self, event: str) -> float:
-        """Return the seconds from its start until it told of *event*."""
+        """Return the seconds from its start until it told of *event*, which may have been before it was asked for."""
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if f"event={event} " in line + " ":
-                return time.monotonic() - self.started_at
-        sys.exit(f"the daemon ended before it told of {event}")
+        while event not in self.told:
+            line = self.process.stderr.readline()
+            if not line:
+                sys.exit(f"the daemon ended before it told of {event}")
+            name = line.partition("event=")[2].split()[0]
+            self.told.setdefault(name, time.monotonic() - self.started_at)
+        return self.told[event]
+
+    def wait_until_published(self) -> float:
+        """Return the seconds from its start until the published tables held everything that it found."""
+        self.wait_for("daemon_ready")
+        while True:
+            head = recall(self.paths.head)
+            if self.paths.published.exists():
+                with duckdb.connect(str(self.paths.published), read_only=True) as tables:
+                    found = tables.execute("SELECT seq FROM projection").fetchone()
+                if head is not None and found == (head.seq,):
+                    return time.monotonic() - self.started_at
+            time.sleep(0.1)
 
     def cpu_seconds(self) -> float:
         """Return user and system time so far, that of ended children included."""
@@ -87,7 +103,7 @@ def latency(top: Path, lines: int) -> None:
     rng = random.Random(1)  # noqa: S311 - a benchmark's data
     durable, published = [], []
     with running(top) as daemon:
-        daemon.wait_for("published")
+        daemon.wait_until_published()
         for number in range(lines):
             time.sleep(rng.uniform(0.02, 0.15))
             durable.append(_append(log, number, daemon.paths))
@@ -134,10 +150,10 @@ def idle(top: Path, files: int, seconds: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(LINE % (number, (SESSION % number).encode(), number, b""))
     with running(top) as daemon:
-        first = daemon.wait_for("published")
+        first = daemon.wait_until_published()
     with running(top) as daemon:
         ready = daemon.wait_for("daemon_ready")
-        daemon.wait_for("published")
+        daemon.wait_until_published()
         time.sleep(5)
         before = daemon.cpu_seconds()
         time.sleep(seconds)
@@ -153,7 +169,7 @@ def backfill(top: Path, megabytes: int) -> None:
     """Measure the peak memory of a daemon that begins with many logs."""
     size = write_home(top / "home", megabytes)
     with running(top) as daemon:
-        seconds = daemon.wait_for("published")
+        seconds = daemon.wait_until_published()
         peak, cpu = daemon.memory_mib("VmHWM"), daemon.cpu_seconds()
     print(f"{f'first start over {size / 1e6:.0f} MB':36} {seconds:8.2f} s, {cpu:.2f} s of CPU")
     print(f"{'peak memory of a backfill':36} {peak:8.0f} MiB     aim 300 MiB")

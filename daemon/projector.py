@@ -30,8 +30,8 @@ from state.walk import segments
 MEMORY_MIB: Final = 192
 #: A step of more than so much of the log is made by a child process, in bytes.
 CHILD_BYTES: Final = 16 * 1024 * 1024
-#: Between two refreshes at least so long, in seconds, and so many times what the last one took: many small steps cost
-#: more than one, and over a long history a step costs more.
+#: Between two refreshes at least so long, in seconds, and so many times what the last one cost this thread: many small
+#: steps cost more than one, and over a long history a step costs more. Waiting for others is no cost of ours.
 REFRESH_SECONDS: Final = 0.2
 REFRESH_SHARE: Final = 4
 #: A thread that waits says so often, in seconds, that it is alive.
@@ -141,13 +141,13 @@ class Projector(threading.Thread):
             if self._stopping.is_set() and not self._is_last_step_wanted:
                 return
             self._poked.clear()
-            begun_at = time.monotonic()
+            begun_at = time.thread_time()
             before = projection.mark()
             projection.refresh(self._paths.log_directory)
             if self._is_retiring and self._retention is not None:
                 self._is_retiring = False
                 is_new = self._retire(self._retention, projection) or is_new
-            pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.monotonic() - begun_at))
+            pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.thread_time() - begun_at))
             mark = projection.mark()
             is_new = is_new or mark != before
             self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
@@ -177,10 +177,10 @@ class Projector(threading.Thread):
         return True
 
     def _publish(self, projection: Projection, mark: Mark | None) -> None:
-        start = time.monotonic()
+        begun_at = time.thread_time()
         publish(projection, self._paths)
         now = time.monotonic()
-        self._publish_at = now + max(PUBLISH_SECONDS, PUBLISH_SHARE * (now - start))
+        self._publish_at = now + max(PUBLISH_SECONDS, PUBLISH_SHARE * (time.thread_time() - begun_at))
         if self.state.published_at is None:
             self._journal.info("published", seq=_seq(mark))
         self._retry_seconds = RETRY_SECONDS[0]
