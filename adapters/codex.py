@@ -403,7 +403,7 @@ def _session(read: Line, meta: SessionMeta, header: Header) -> SessionStated:
         ordinal=ordinal(read.ordinal),
         source_created_at=utc_time(read.timestamp) or utc_time(meta.timestamp),
         agent_version=version_name(meta.cli_version),
-        originator=context_id((meta.originator or "").replace(" ", "_")),
+        originator=_program(meta.originator),
         model_provider=context_id(meta.model_provider),
         cwd=directory(meta.cwd),
         git_branch=branch_name(git.branch),
@@ -418,5 +418,13 @@ def _spawned_by(meta: SessionMeta) -> str | None:
         return source.subagent.thread_spawn.parent_thread_id
     return None
 
+
+def _program(originator: str | None) -> str | None:
+    """Return the program that began a session; ``Codex Desktop`` is a name, whatever else has blanks becomes a hash."""
+    return context_id("Codex_" + originator[6:] if originator and _CODEX_NAME.fullmatch(originator) else originator)
+
+
+#: How Codex's own programs are called: its name and one more word.
+_CODEX_NAME: Final = re.compile(r"Codex [A-Za-z]{1,16}")
 
 ADAPTER = Codex()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import duckdb
 
-from adapters.registry import installed, same_names
+from adapters.registry import same_names
 from daemon.discover import Found, Place, Seen, places, sweep
+from daemon.guard import readers
 from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
@@ -70,7 +71,7 @@ def roots(settings: Settings) -> list[Place]:
     """
     if taken := same_names():
         raise AdapterNameTaken(names=",".join(taken))
-    return places(installed(), settings.home, settings.agent_environment)
+    return places(readers(), settings.home, settings.agent_environment)
 
 
 def seen_files(settings: Settings) -> list[Seen]:

@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from pydantic import ValidationError
@@ -104,6 +104,8 @@ def unsound(adapter: Adapter, observations: Iterable[Observation]) -> str | None
         "source_class": adapter.source_class,
     }
     for each in observations:
+        if type(each) not in get_args(Observation):
+            return "what is said is no observation (adapters/contract.py)"
         if isinstance(each, Unrecognised | TurnUnmetered):
             continue
         event = json.loads(msgspec.json.encode(each))
@@ -145,7 +147,7 @@ def _safely(adapter: Adapter, piece: Piece, header: Header) -> tuple[Observation
     """Return what an adapter says; nothing where it raises, since another check tells that."""
     try:
         return observed(adapter, piece, header)
-    except Exception:  # noqa: BLE001 - whatever a stranger's adapter raises
+    except (Exception, SystemExit):  # noqa: BLE001 - whatever a stranger's adapter raises
         return ()
 
 
@@ -189,7 +191,7 @@ def _no_session(adapter: Adapter, header: Header, pieces: list[Piece]) -> str | 
 def _ends(adapter: Adapter, header: Header, piece: Piece) -> str | None:
     try:
         said = observed(adapter, piece, header)
-    except Exception as error:  # noqa: BLE001 - this is what is looked for
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - this is what is looked for
         return f"odd input raises {type(error).__name__}"
     field = unsound(adapter, said)
     return f"odd input gets out as {field}" if field is not None else None

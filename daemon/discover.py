@@ -97,7 +97,7 @@ def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | No
     """
     Return what a sweep would say of one *path*; ``None`` when it is no log of anybody or is gone.
 
-    A file with several names is left to the sweep, which reads it under one of them.
+    Of a file with several names the sweep reads one: who looks at one alone has to ask which (`Ingest.is_second_name`).
     """
     for place in known:
         # A database's write-ahead log is no source of its own: what is new in it is new in the database.
@@ -115,12 +115,14 @@ def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | No
             return Denied(name, place.adapter, "symlink")
         if not stat.S_ISREG(status.st_mode):
             return Denied(name, place.adapter, "not_regular")
-        return Found(name, place.adapter, replace(header, zone=zone), status) if status.st_nlink == 1 else None
+        return Found(name, place.adapter, replace(header, zone=zone), status)
     return None
 
 
 def _claim(place: Place, path: str) -> Header | None:
     """Return what an adapter says of *path*; ``None`` when it is not below this root, or nothing of the adapter's."""
+    if path == place.path:
+        return place.adapter.claim(place.root, PurePosixPath())  # a root that is a file; of a directory nobody is told
     if not path.startswith(place.path + os.sep):
         return None
     relative = PurePosixPath(path[len(place.path) + 1 :])

@@ -59,7 +59,7 @@ class Signs:
     last_sweep: Pass | None
     swept_at: float | None
     backlog: Mapping[str, int]
-    agents: Iterable[str]
+    agents: Mapping[str, str]  #: by name of the adapter
     inbox_failure: str | None
 
 
@@ -68,7 +68,8 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
     now = time.monotonic()
     backlog: Counter[str] = Counter()
     for key, left in signs.backlog.items():
-        backlog[key.partition(":")[0]] += left
+        parser = key.partition(":")[0]
+        backlog[signs.agents.get(parser, parser)] += left
     swept = signs.last_sweep
     denied = Counter(each.adapter.agent for each in swept.denied) if swept is not None else Counter[str]()
     tables = signs.tables
@@ -91,7 +92,8 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
         "sweep": {"age_seconds": _age(now, signs.swept_at), "files": None if swept is None else swept.files},
         "inbox": {"failure": signs.inbox_failure},
         "sources": {
-            agent: {"backlog_bytes": backlog[agent], "unreadable": denied[agent]} for agent in sorted(set(signs.agents))
+            agent: {"backlog_bytes": backlog[agent], "unreadable": denied[agent]}
+            for agent in sorted(set(signs.agents.values()))
         },
     }
 

@@ -204,6 +204,14 @@ class Ingest:
                 self._pass.directories.add(seen.path)
         return False
 
+    def is_second_name(self, seen: Found | Denied) -> bool:
+        """Say whether a file has several names and this is none that we read it under: the sweep decides on one."""
+        return (
+            isinstance(seen, Found)
+            and seen.status.st_nlink > 1
+            and self.batch.cursor(key_of(seen.adapter, seen.path)) is None
+        )
+
     def is_settled(self, adapter: Adapter, path: str, status: os.stat_result) -> bool:
         """Say whether nothing is new in a file, and count it as seen: what a sweep asks before anything else."""
         key = f"{adapter.parser}:{path}"  # a path that is stored otherwise is not found, and looked at in full

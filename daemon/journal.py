@@ -22,6 +22,8 @@ Event = Literal[
     "evidence_retired",  #: old segments were removed, as the configuration says; their totals stay
     "inbox_unusable",  #: nothing is taken from the inbox: others can write to it, or it cannot be read
     "messages_rejected",  #: messages of the inbox were no messages; they are kept aside
+    "log_damaged",  #: bytes of the log are not what was committed; what was lost is read again from its sources
+    "plugin_failed",  #: an adapter of somebody else raised, or said what is no evidence; what it read then is rejected
     "projection_failed",  #: the tables could not be brought up to the log; they are made anew
     "projection_rebuilt",  #: the tables were made anew from the log
     "published",  #: the published tables were replaced for the first time in this process

@@ -36,7 +36,7 @@ class Living:
 
     def document(self) -> dict[str, Any]:
         """Return what `status --json` shows of the daemon; null for what was never said."""
-        watch, tables = self.said.get("watch") or {}, self.said.get("tables") or {}
+        watch, tables, inbox, sweep = (_part(self.said, name) for name in ("watch", "tables", "inbox", "sweep"))
         return {
             "state": self.state,
             "pid": self.said.get("pid"),
@@ -45,8 +45,8 @@ class Living:
             "blindness": watch.get("blindness"),
             "tables_failure": tables.get("failure"),
             "published_age_seconds": tables.get("published_age_seconds"),
-            "inbox_failure": (self.said.get("inbox") or {}).get("failure"),
-            "sweep_age_seconds": (self.said.get("sweep") or {}).get("age_seconds"),
+            "inbox_failure": inbox.get("failure"),
+            "sweep_age_seconds": sweep.get("age_seconds"),
         }
 
     def findings(self, lag_events: int) -> list[str]:
@@ -58,12 +58,14 @@ class Living:
                 f"the daemon (pid {shown['pid']}) was last heard {self.heartbeat_age_seconds} s ago: look at its log, "
                 "then start it again"
             )
+        if self.state == "starting":
+            found.append("the first sweep is under way: what it has not reached is not counted yet")
         if self.state == "paused":
             found.append(
                 "the disk is full: nothing is read until there is room; free some, the daemon goes on by itself"
             )
         if self.is_running and shown["blindness"]:
-            reasons = ",".join(shown["blindness"])
+            reasons = ",".join(map(str, shown["blindness"])) if isinstance(shown["blindness"], list) else "?"
             found.append(f"changes may go unheard ({reasons}): everything is swept every 10 s instead")
         if self.is_running and shown["tables_failure"]:
             found.append(
@@ -75,9 +77,18 @@ class Living:
             )
         if lag_events and not self.is_running:
             found.append(f"{lag_events} committed events are not in the tables; run `tallystick ingest`")
-        elif lag_events and (shown["published_age_seconds"] or 0) > LATE_SECONDS:
+        elif lag_events and _number(shown["published_age_seconds"]) > LATE_SECONDS:
             found.append(f"{lag_events} committed events are not in the tables: see the daemon's log")
         return found
+
+
+def _part(said: dict[str, Any], name: str) -> dict[str, Any]:
+    part = said.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0
 
 
 def living(paths: StatePaths) -> Living:
@@ -88,7 +99,7 @@ def living(paths: StatePaths) -> Living:
     try:
         at = datetime.fromisoformat(str(said.get("at")))
         age = max(round(time.time() - at.astimezone(UTC).timestamp()), 0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return Living("silent", None, said)
     state = str(said.get("state"))
     is_silent = state != "stopped" and (age > SILENT_SECONDS or not _is_process(said.get("pid")))
@@ -99,18 +110,18 @@ def _heard(paths: StatePaths) -> dict[str, Any] | None:
     """Return the last heartbeat; ``None`` when there is none that can be read."""
     try:
         said = json.loads(paths.health.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) and said.get("schema") == SCHEMA else None
 
 
 def _is_process(pid: object) -> bool:
     """Say whether there is a process of this number, whoever owns it; it may be another one by now."""
-    if not isinstance(pid, int) or pid <= 0:
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

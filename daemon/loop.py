@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from daemon import heartbeat
 from daemon.discover import Found, Place, Seen, look_at, look_below
+from daemon.guard import failures
 from daemon.inbox import Inbox
 from daemon.ingest import Ingest
 from daemon.intake import Intake
@@ -94,7 +95,12 @@ class Loop:
         self._journal = journal
         self._clock = clock
         self._pace = pace = pace or Pace()
-        self._watch = Watch(mailbox, [*(place.path for place in places), str(paths.inbox)])
+        self._watch = Watch(
+            mailbox,
+            [place.path for place in places],
+            flat=[place.path for place in places if place.root.is_flat],
+            beside=[str(paths.inbox)],
+        )
         self._schedule = Schedule(
             {
                 "sweep_all": (pace.sweep_all, lambda: mailbox.wish("sweep_all")),
@@ -112,6 +118,7 @@ class Loop:
         self.state: State = "starting"
         self._started_at = now = time.monotonic()
         self._unfinished: dict[str, Found] = {}
+        self._failures: set[tuple[str, str]] = set()
         self._batch_since: float | None = None
         self._retry_seconds = pace.retry_first
         #: When something has to happen, in monotonic seconds.
@@ -154,7 +161,9 @@ class Loop:
     def _idle_seconds(self) -> float:
         """Return how long nothing has to be done if nobody asks."""
         now = time.monotonic()
-        if self.state != "paused" and (self.sweeper.is_walking or self._unfinished or self._intake.is_due):
+        if self.state == "paused":  # sweeps wait: what is due of them is no reason to wake
+            return max(min(self._due[name] for name in ("retry", "heartbeat", "in_place")) - now, 0)
+        if self.sweeper.is_walking or self._unfinished or self._intake.is_due:
             return 0
         return max(min(self._due.values()) - now, 0)
 
@@ -186,13 +195,14 @@ class Loop:
             self._commit()
         for path in mail.paths:
             seen = look_at(self._places, path, self._zone)
-            if seen is not None:
+            if seen is not None and not self.ingest.is_second_name(seen):
                 self._look(seen)
         for directory in mail.directories:
             self.sweeper.warm(directory)
             below = look_below(self._places, directory, self._zone, self.ingest.is_settled, depth_max=_NEW_DEPTH_MAX)
             for each in below:
-                self._look(each)
+                if not self.ingest.is_second_name(each):
+                    self._look(each)
         unfinished, self._unfinished = self._unfinished, {}
         for found in unfinished.values():
             self._look(found)
@@ -257,6 +267,9 @@ class Loop:
     def _end_sweep(self) -> None:
         now = time.monotonic()
         self._due["sweep_all"] = now + (self._pace.sweep_blind if self.sweeper.is_blind else 2 * self._pace.sweep_all)
+        for parser, name in sorted({*failures()} - self._failures):
+            self._journal.error("plugin_failed", adapter=parser, method=name)
+        self._failures = {*failures()}
         if self.state == "starting":
             self.state = "running"
             self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
@@ -284,8 +297,11 @@ class Loop:
         self._journal.info("disk_has_room")
         self.state = "starting" if self.sweeper.last is None else "running"
         self._due["retry"], self._retry_seconds = _NEVER, self._pace.retry_first
+        if self.state == "running":  # what came due meanwhile is done now, and no sign of a schedule that stood still
+            self._due["sweep_hot"] = time.monotonic() + 2 * self._pace.sweep_hot
+            self._due["sweep_all"] = time.monotonic() + 2 * self._pace.sweep_all
         self._projector.poke()
-        self.sweeper.begin()
+        self.sweeper.make_up()
 
     def _check_place(self, now: float) -> None:
         if now >= self._due["in_place"]:
@@ -305,7 +321,7 @@ class Loop:
             last_sweep=self.sweeper.last,
             swept_at=self.sweeper.ended_at,
             backlog=self.ingest.backlog,
-            agents=[place.adapter.agent for place in self._places],
+            agents={place.adapter.parser: place.adapter.agent for place in self._places},
             inbox_failure=self._intake.failure,
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells

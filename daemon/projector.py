@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -79,7 +80,9 @@ class Projector(threading.Thread):
         self._stopping = threading.Event()
         self._is_wanted_anew = anew
         self._publish_at = 0.0
+        self._published: tuple[int, int, int] | None = None
         self._retry_seconds = RETRY_SECONDS[0]
+        self._published = _identity(self._paths.published)
         self.state = Projected(beat_at=time.monotonic())
 
     def poke(self) -> None:
@@ -149,7 +152,7 @@ class Projector(threading.Thread):
                 is_new = self._retire(self._retention, projection) or is_new
             pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.thread_time() - begun_at))
             mark = projection.mark()
-            is_new = is_new or mark != before
+            is_new = is_new or mark != before or self._is_published_gone()
             self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
             if is_new and (self._stopping.is_set() or time.monotonic() >= self._publish_at):
                 self._publish(projection, mark)
@@ -167,7 +170,13 @@ class Projector(threading.Thread):
             if left <= 0:
                 return
             self._poked.wait(min(left, BEAT_SECONDS))
+            if self._is_published_gone():
+                return
             self.state = replace(self.state, beat_at=time.monotonic())
+
+    def _is_published_gone(self) -> bool:
+        """Say whether somebody removed what was published, or wrote over it: readers have nothing else."""
+        return self._published is not None and _identity(self._paths.published) != self._published
 
     def _retire(self, retention: Retention, projection: Projection) -> bool:
         tombstone = retention(projection)
@@ -184,6 +193,7 @@ class Projector(threading.Thread):
         if self.state.published_at is None:
             self._journal.info("published", seq=_seq(mark))
         self._retry_seconds = RETRY_SECONDS[0]
+        self._published = _identity(self._paths.published)
         self.state = replace(self.state, published_seq=_seq(mark), published_at=now, beat_at=now)
 
     # -- large steps ---------------------------------------------------------------------------------------------
@@ -212,6 +222,15 @@ class Projector(threading.Thread):
                         child.terminate()
         if code and not self._stopping.is_set():
             raise ProjectionUnusable(kind="child", exit_code=code)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Return which file bears a name and when it was written to; zeros when none does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _seq(mark: Mark | None) -> int:

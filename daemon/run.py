@@ -38,6 +38,8 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
     with open_log(settings, clock) as log:
         program = version("tallystick")
         journal.info("daemon_started", version=program, head_seq=log.head.seq)
+        for damage in log.recovery.damaged if log.recovery is not None else ():
+            journal.error("log_damaged", segment=damage.segment, offset_bytes=damage.start_offset_bytes)
         projector = Projector(
             settings.state,
             journal,

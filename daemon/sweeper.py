@@ -5,6 +5,7 @@ The sweep is the truth, the watch a hint. So a sweep also says how good the hint
 it happened was not heard.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from daemon.watch import Watch
 
 #: A change that is so much older than the sweep that found it was not heard, in seconds.
 MISSED_SECONDS: Final = 2.0
+#: So many places that could not be read are tried again before the next sweep over all roots.
+_DENIED_MAX: Final = 200
 #: A file's two times are this close after a write, in seconds; a change of mode moves one of them only.
 _SAME_SECONDS: Final = 1.0
 
@@ -92,8 +95,10 @@ class Sweeper:
     def make_up(self) -> None:
         """Sweep for what was lost; a sweep that is under way may have passed it by, so another one follows."""
         if self._walk is not None:
-            self._walk.is_exempt = self._walk.is_late = True
+            self._walk.is_late = True
         self.begin()
+        if self._walk is not None:
+            self._walk.is_exempt = True
 
     def step(self, slice_seconds: float) -> bool:
         """Walk on for a slice of time, so that a changed file does not wait for the sweep; true when it ended."""
@@ -118,7 +123,11 @@ class Sweeper:
         self._hot = {path: at for path, at in self._hot.items() if now - at < hot_seconds}
         for directory in list(self._hot):
             for seen in look_below(self._places, directory, self._zone, self._ingest.is_settled):
-                self._judge(seen, is_exempt=self.is_blind)
+                if not self._ingest.is_second_name(seen):
+                    self._judge(seen, is_exempt=self.is_blind)
+        denied = self.last.denied[:_DENIED_MAX] if self.last is not None else []
+        if any(os.access(each.path, os.R_OK) for each in denied if each.code == "permission"):
+            self.make_up()  # nobody is told when a place becomes readable
 
     def check_watch(self) -> None:
         """Look whether changes are still heard; where not, the watch is begun anew and a sweep makes up for it."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from daemon import show
-from daemon.living import living
+from daemon.living import Living, living
 from daemon.settings import Settings
 from projections.read import DIMENSIONS, TOKENS, Head, Tables, Window, plain
 from state.errors import LogBroken, TallystickError
@@ -38,6 +38,7 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
     """Run one catch-up pass; 1 when there was nothing to read at all or a place could not be read."""
     from adapters.registry import problems
     from daemon.bootstrap import bytes_found, catch_up, seen_files
+    from daemon.guard import failures
     from daemon.progress import shown
 
     if not settings.home.is_dir():
@@ -77,6 +78,11 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
     broken = problems()
     for plug_in in broken:
         show.warn(f"plug-in {plug_in.name} of {plug_in.origin} reads nothing: {plug_in.problem}")
+    failed = failures()
+    for parser, name in failed:
+        show.warn(
+            f"plug-in {parser} failed in {name}: what it read there is rejected; see `tallystick adapters check FILE`"
+        )
     _warn_of_losses(losses)
     if not read.files:
         show.warn(
@@ -87,7 +93,7 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
             "if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME, GPTME_LOGS_HOME or OPENCODE_DB,"
             " or give --home"
         )
-    is_clean = not (read.denied or losses or broken or caught.messages.rejected)
+    is_clean = not (read.denied or losses or broken or failed or caught.messages.rejected)
     return DONE if read.files and is_clean else FINDINGS
 
 
@@ -205,13 +211,16 @@ _CALL_COLUMNS: Final = ("called_at", "source_id", "model", *_SHOWN_TOKENS, "rule
 
 def status(settings: Settings, *, as_json: bool) -> int:
     """Show per agent how new the evidence is; 1 when a place is unreadable or nothing was ever read."""
+    daemon = living(settings.state)
+    if daemon.is_running and not settings.state.published.exists():
+        return _status_without_tables(daemon, as_json=as_json)
     with Tables(settings.state.published) as tables:
         rows = tables.freshness()
         head = tables.head()
         sources = tables.sources()
         lag = _lag(head, settings)
         losses = tables.losses()
-    daemon = living(settings.state)
+        unreadable = tables.rows(_UNREADABLE)
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
@@ -238,10 +247,14 @@ def status(settings: Settings, *, as_json: bool) -> int:
     findings = [
         text
         for is_so, text in (
-            (not sources["sources"], "unknown: no source was ever read; run `tallystick ingest`"),
+            (
+                not sources["sources"],
+                "unknown: no source was ever read; `tallystick adapters list` says where logs are looked for",
+            ),
             (
                 sources["unreadable_paths"],
-                f"{sources['unreadable_paths']} places cannot be read: see `tallystick ingest`",
+                f"{sources['unreadable_paths']} places cannot be read, nor counted; this user needs the right to "
+                + ", ".join(show.safe(row["source"]) for row in unreadable),
             ),
         )
         if is_so
@@ -251,6 +264,22 @@ def status(settings: Settings, *, as_json: bool) -> int:
         show.warn(text)
     _warn_of_losses(losses)
     return FINDINGS if findings or losses else DONE
+
+
+#: Some of the places that cannot be read; all are in `high_water_marks`.
+_UNREADABLE: Final = "SELECT source FROM high_water_marks WHERE state = 'unreadable' ORDER BY source LIMIT 5"
+
+
+def _status_without_tables(daemon: Living, *, as_json: bool) -> int:
+    """Show a daemon that has not published yet: it is young, or something keeps it from it."""
+    document = {"schema": "tallystick.status/1", "daemon": daemon.document(), "rows": []}
+    if as_json:
+        show.document(document)
+    else:
+        show.out(_daemon_line(daemon.document()))
+    for text in (*daemon.findings(0), "there are no tables yet: the daemon publishes them after its first sweep"):
+        show.warn(text)
+    return FINDINGS
 
 
 def _daemon_line(daemon: Mapping[str, Any]) -> str:
@@ -428,5 +457,10 @@ def _warn_of_lag(head: Head, settings: Settings) -> None:
     except TallystickError as error:
         show.warn(str(error))
         return
-    if lag and not living(settings.state).is_running:
+    daemon = living(settings.state)
+    if daemon.state == "starting":
+        show.warn("the daemon's first sweep is under way: what it has not reached is not in these numbers")
+    if lag and daemon.is_running:
+        show.warn(f"{lag} committed events are not in these tables yet; the daemon is at it")
+    elif lag:
         show.warn(f"{lag} committed events are not in these tables yet; run `tallystick ingest`")

@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -96,12 +97,17 @@ class Watch:
     """
     Watches the roots, and knows whether it can see.
 
-    Used by one thread; what it hears goes into the mailbox from threads of the library.
+    Folders of *flat* roots are not entered; no sweep meets the directories *beside* the roots. Used by one thread; what
+    it hears goes into the mailbox from threads of the library.
     """
 
-    def __init__(self, mailbox: Mailbox, roots: Iterable[str]) -> None:
+    def __init__(
+        self, mailbox: Mailbox, roots: Iterable[str], *, flat: Iterable[str] = (), beside: Iterable[str] = ()
+    ) -> None:
         self._mailbox = mailbox
-        self._roots = list(dict.fromkeys(roots))
+        self._flat = frozenset(flat)
+        self._beside = list(beside)
+        self._roots = list(dict.fromkeys((*roots, *self._beside)))
         self._observer: BaseObserver | None = None
         self._watched: dict[str, _Identity] = {}
         self._complaints = _Complaints()
@@ -110,6 +116,7 @@ class Watch:
         library = logging.getLogger("watchdog")
         library.addHandler(self._complaints)
         library.propagate = False
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")  # they name paths, on stderr
         #: Why changes may go unheard; empty when all are heard.
         self.blindness: frozenset[Blindness] = frozenset()
 
@@ -140,9 +147,12 @@ class Watch:
         self.blindness = frozenset(reasons)
 
     def _schedule(self, observer: BaseObserver, root: str) -> set[Blindness]:
-        real = os.path.realpath(root)  # a linked directory is not followed by the library
+        is_directory = Path(root).is_dir()
+        named = root if is_directory else os.path.dirname(root)  # noqa: PTH120 - a text
+        real = os.path.realpath(named)  # a linked directory is not followed by the library
+        handler = _Handler(self._mailbox, named, real)
         try:
-            observer.schedule(_Handler(self._mailbox, root, real), real, recursive=True, event_filter=_WANTED)
+            observer.schedule(handler, real, recursive=is_directory and root not in self._flat, event_filter=_WANTED)
         except FileNotFoundError:
             return set()
         except OSError:
@@ -199,6 +209,7 @@ class Watch:
         lasting = self.blindness & {"silent_filesystem", "no_inotify"}
         if time.monotonic() < self._distrusted_until:
             lasting |= {"missed"}
+        directories += sum(1 + _directories_in(each) for each in self._beside)
         is_short = _watches() < directories if _can_count() else "watch_limit" in self.blindness
         self.blindness = lasting | ({"watch_limit"} if is_short and not lasting & {"no_inotify"} else frozenset())
 
@@ -213,13 +224,20 @@ class Watch:
         return any(_identity(root) != self._watched.get(root) for root in self._roots)
 
 
+def _directories_in(directory: str) -> int:
+    try:
+        return sum(entry.is_dir() for entry in Path(directory).iterdir())
+    except OSError:
+        return -1  # it is not there itself
+
+
 def _identity(root: str) -> _Identity | None:
     """Return what *root* is now; ``None`` when it is not there."""
     try:
         status = os.stat(root)  # noqa: PTH116 - device and inode are wanted
     except OSError:
         return None
-    is_watchable = stat.S_ISDIR(status.st_mode) and os.access(root, os.R_OK | os.X_OK)
+    is_watchable = os.access(root, os.R_OK | os.X_OK) if stat.S_ISDIR(status.st_mode) else stat.S_ISREG(status.st_mode)
     return status.st_dev, status.st_ino, is_watchable
 
 

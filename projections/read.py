@@ -41,7 +41,7 @@ _CALL_FLAGS: Final = tuple(flag for flag in FLAGS if flag != "hidden_calls")
 
 class NothingPublished(TallystickError):
     """
-    There are no tables yet. Run `tallystick ingest` once, or check --state-dir.
+    There are no tables yet. Run `tallystick ingest` once, or check --state-dir; a daemon makes them by itself.
     """
 
     exit_code = 3
@@ -49,7 +49,7 @@ class NothingPublished(TallystickError):
 
 class TablesUnusable(TallystickError):
     """
-    The published tables are damaged, or another version of tallystick made them. Run `tallystick rebuild`.
+    The published tables are damaged or of another version. Run `tallystick rebuild`; a daemon does it by itself.
     """
 
     exit_code = 3

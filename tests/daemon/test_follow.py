@@ -183,3 +183,41 @@ def test_status_tells_what_an_operator_should_know_of_the_daemon(host: Host) -> 
     )
     assert "swept every 10 s" in err
     assert "IOException" in err
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"watch": "x"},
+        {"watch": {"blindness": 7}},
+        {"tables": []},
+        {"pid": 10**20},
+        {"pid": True},
+        {"at": 5},
+        {"at": "+999999-01-01"},
+        {"inbox": None, "sweep": "y"},
+        {"tables": {"published_age_seconds": "long"}},
+    ],
+)
+def test_a_heartbeat_of_nonsense_ends_nobody(host: Host, over: dict[str, Any]) -> None:
+    """
+    The file lies where others may write: whatever stands in it, `status` shows what it can.
+    """
+    beat(host, **({"at": now()} | over))
+
+    assert living(host.state).document()
+    assert isinstance(living(host.state).findings(3), list)
+
+
+def test_a_daemon_that_has_published_nothing_yet_is_shown(host: Host) -> None:
+    """
+    During the first sweep there are no tables, and it is the daemon that an operator asks about.
+    """
+    beat(host, state="starting", at=now())
+
+    code, out, err = said(host, "status")
+
+    assert 1 == code
+    assert "daemon starting" in out
+    assert "first sweep is under way" in err
+    assert "ingest" not in err

@@ -21,8 +21,8 @@ SIGNS = Signs(
     blindness=("watch_limit", "missed"),
     last_sweep=Pass(files=7),
     swept_at=1.0,
-    backlog={"codex:/srv/a.jsonl": 5, "codex:/srv/b.jsonl": 6, "gptme:/srv/c": 1},
-    agents=("codex", "codex", "gptme"),
+    backlog={"codex:/srv/a.jsonl": 5, "codex:/srv/b.jsonl": 6, "gptme_new:/srv/c": 1},
+    agents={"codex": "codex", "gptme_new": "gptme", "gptme": "gptme"},
     inbox_failure=None,
 )
 AT = datetime(2026, 11, 1, 10, tzinfo=UTC)
@@ -51,6 +51,7 @@ def test_backlog_and_lag_are_sums_of_what_is_behind() -> None:
     document = heartbeat.document(SIGNS, AT)
 
     assert {"backlog_bytes": 11, "unreadable": 0} == document["sources"]["codex"]
+    assert {"backlog_bytes": 1, "unreadable": 0} == document["sources"]["gptme"]
     assert 1 == document["tables"]["lag_events"]
 
 
@@ -59,7 +60,7 @@ def test_what_never_was_is_null() -> None:
     Before the first sweep and the first tables there is no age and no lag, not a zero.
     """
     young = Signs("starting", 0.0, SIGNS.head, Projected(), is_projector_alive=False, blindness=(), last_sweep=None,
-                  swept_at=None, backlog={}, agents=("codex",), inbox_failure=None)  # fmt: skip
+                  swept_at=None, backlog={}, agents={"codex": "codex"}, inbox_failure=None)  # fmt: skip
     document = heartbeat.document(young, AT)
 
     assert (None, None, None) == (
