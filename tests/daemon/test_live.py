@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from daemon.living import living
+from state.errors import TallystickError
 from state.head import recall
 from state.verify import verify
 from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
@@ -414,6 +415,40 @@ def test_tables_that_are_damaged_under_the_daemon_are_made_anew(host: Host, dama
         run.has_published(3, 48)
         until(lambda: run.health()["tables"]["failure"] is None, "the failure is over")
         assert 0 == run.stop()
+
+
+def test_published_tables_that_somebody_removed_or_wrote_over_come_back(host: Host) -> None:
+    """
+    Also while nobody writes a log: readers have nothing else.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace=None) as run:
+        run.has_published(1, 15)
+        host.state.published.unlink()
+        until(lambda: is_readable(host), "they are there again")
+        host.state.published.write_bytes(b"garbage")
+
+        until(lambda: is_readable(host), "they are whole again")
+
+
+def is_readable(host: Host) -> bool:
+    try:
+        return (1, 15) == host.totals()
+    except TallystickError:
+        return False
+
+
+def test_a_file_with_a_second_name_is_heard_like_any_other(host: Host) -> None:
+    """
+    A backup of hard links beside the home must not slow its numbers down to the next sweep over everything.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace=None) as run:
+        run.has_published(1, 15)
+        (host.home / "backup.jsonl").hardlink_to(host.claude())
+        append(host.claude(), claude_line("msg_b", 6, second=1))
+
+        run.has_published(2, 31)
 
 
 def spoil(host: Host, damage: str) -> None:

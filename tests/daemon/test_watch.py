@@ -367,3 +367,20 @@ def test_a_storm_of_paths_is_made_up_for_by_a_sweep_of_its_own() -> None:
 
     assert PATHS_MAX == len(mail.paths)
     assert {"make_up"} == mail.wishes
+
+
+def test_a_root_that_is_a_file_is_heard(tmp_path: Path) -> None:
+    """
+    An operator may name a database anywhere: its own folder is watched, and not what is below that.
+    """
+    database = tmp_path / "elsewhere" / "my.db"
+    (database.parent / "below").mkdir(parents=True)
+    database.write_bytes(b"")
+    ear = Ear(database)
+    try:
+        assert ear.hears(database)
+        append(database.parent / "below" / "other.db", b"{}")
+        assert not ear.silence().paths
+        assert not ear.watch.blindness
+    finally:
+        ear.watch.stop()
