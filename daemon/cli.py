@@ -66,13 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _verb(verbs, "demo", _demo, "bundled synthetic logs -> totals, freshness, findings; checks its own numbers")
     _verb(verbs, "ingest", _ingest, "one catch-up pass over every agent's logs, then exit")
-    _verb(verbs, "run", _run, "the daemon: watches the logs until it is told to stop")
+    _verb(verbs, "run", _run, "the daemon: watches the logs until it is told to stop", None)
     usage = _verb(verbs, "usage", _usage, "tokens, grouped; each row names its class")
     _grouping(usage)
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
     sessions.add_argument("session", nargs="?", metavar="ID", help="one session's calls")
     _verb(verbs, "status", _status, "per agent: how new the evidence is and what is unread")
-    tail = _verb(verbs, "tail", _tail, "evidence as it is appended; --json: as it stands in the log, a line each")
+    tail = _verb(
+        verbs, "tail", _tail, "evidence as it is appended", "print events as they stand in the log, a line each"
+    )
     tail.add_argument("-n", "--last", type=_count, default=10, metavar="N", help="begin with the last N (default 10)")
     tail.add_argument("--no-follow", action="store_true", help="do not wait for more")
     explain = _verb(verbs, "explain", _explain, "from a total back to files and byte ranges")
@@ -103,12 +105,17 @@ _SUMMARY = (
 
 
 def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, verb: Verb, what: str
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    verb: Verb,
+    what: str,
+    json_is: str | None = "print one JSON document",
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=what, description=what, allow_abbrev=False)
     parser.add_argument("--home", help="the home whose agent logs are read (default: yours)")
     parser.add_argument("--state-dir", help="where log and tables are kept")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    if json_is is not None:
+        parser.add_argument("--json", action="store_true", help=json_is)
     parser.set_defaults(verb=verb)
     return parser
 

@@ -404,7 +404,14 @@ class Ingest:
     def _take(self, key: str, reading: Reading, source: SourceFile) -> bool:
         """Read complete lines to the end of the file; false when this look has read enough of it."""
         start = reading.offset_bytes
-        for chunk in source.chunks(start, self._endless_bytes(key, source, start)):
+        endless_bytes = self._endless_bytes(key, source, start)
+        for chunk in source.chunks(start, endless_bytes):
+            if chunk.endless_bytes:
+                passed_bytes = chunk.offset_bytes + chunk.endless_bytes - start - endless_bytes
+                if self._is_live and passed_bytes >= LOOK_BYTES and not source.is_compressed:
+                    self._remember_endless(key, source, chunk.offset_bytes, chunk.endless_bytes)
+                    return False
+                continue
             events = reading.events(chunk, self._clock())
             cursor = reading.proven(chunk)
             # Now, not at the end: what was read is evidence, and an error behind it must not bring it up again.
@@ -415,7 +422,7 @@ class Ingest:
             # A compressed file is read in one go: each look would decompress it from its beginning.
             if self._is_live and reading.offset_bytes - start >= LOOK_BYTES and not source.is_compressed:
                 return False
-        self._remember_endless(key, source, reading.offset_bytes)
+        self._remember_endless(key, source, reading.offset_bytes, source.status.st_size - reading.offset_bytes)
         return True
 
     def _endless_bytes(self, key: str, source: SourceFile, offset_bytes: int) -> int:
@@ -426,12 +433,12 @@ class Ingest:
         is_same = source.read_at(known.end_bytes - len(known.sample), len(known.sample)) == known.sample
         return known.end_bytes - offset_bytes if is_same else 0
 
-    def _remember_endless(self, key: str, source: SourceFile, offset_bytes: int) -> None:
+    def _remember_endless(self, key: str, source: SourceFile, offset_bytes: int, length_bytes: int) -> None:
         """Remember a line without end, so that it is not read from its beginning at every look."""
-        end = source.status.st_size
-        if source.is_compressed or end - offset_bytes <= LINE_BYTES_MAX:
+        if source.is_compressed or length_bytes <= LINE_BYTES_MAX:
             self._endless.pop(key, None)
             return
+        end = offset_bytes + length_bytes
         self._endless[key] = _Endless(offset_bytes, end, source.read_at(end - _SAMPLE_BYTES, _SAMPLE_BYTES))
 
     def _commit_full(self) -> None:

@@ -57,12 +57,17 @@ class LongLine:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Complete lines in file order, and the offset behind the last of them."""
+    """
+    Complete lines in file order, and the offset behind the last of them.
+
+    ``endless_bytes``, when not 0: there is no line, but so many bytes behind the offset of one that is too long.
+    """
 
     lines: list[bytes]
     offset_bytes: int
     end_bytes: int
     long_lines: tuple[LongLine, ...] = ()
+    endless_bytes: int = 0
 
 
 class SourceFile:
@@ -208,6 +213,7 @@ def _split(content: IO[bytes], offset_bytes: int, held_bytes: int) -> Iterator[C
             held.append(block)
             if held_bytes > LINE_BYTES_MAX:
                 held = []
+                yield Chunk([], start, start, endless_bytes=held_bytes)
             continue
         first = block.find(b"\n") + 1
         length = held_bytes + first - 1
