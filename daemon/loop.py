@@ -242,8 +242,8 @@ class Loop:
 
     def _look_for_more(self, mail: Mail, now: float) -> None:
         """Sweep when asked, or unasked when it is overdue; look again at files that suddenly were shorter."""
-        is_overdue = now >= self._due["sweep_all"] or now >= self._due["sweep_hot"]
-        if is_overdue and not self.sweeper.is_blind:
+        overdue = {name for name in ("sweep_all", "sweep_hot") if now >= self._due[name]} - mail.wishes
+        if overdue and not self.sweeper.is_blind:
             self._journal.warning("schedule_overdue")
             self._schedule.start()
         if "sweep_hot" in mail.wishes or now >= self._due["sweep_hot"]:

@@ -141,7 +141,8 @@ class Projector(threading.Thread):
         """Refresh at each poke, publish when due; returns when stopped."""
         is_new = True
         while True:
-            if self._stopping.is_set() and not self._is_last_step_wanted:
+            is_last = self._stopping.is_set()  # asked before the log is read: what was committed until then is in it
+            if is_last and not self._is_last_step_wanted:
                 return
             self._poked.clear()
             begun_at = time.thread_time()
@@ -154,18 +155,18 @@ class Projector(threading.Thread):
             mark = projection.mark()
             is_new = is_new or mark != before or self._is_published_gone()
             self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
-            if is_new and (self._stopping.is_set() or time.monotonic() >= self._publish_at):
+            if is_new and (is_last or time.monotonic() >= self._publish_at):
                 self._publish(projection, mark)
                 is_new = False
             self.state = replace(self.state, failure=None)
-            if self._stopping.is_set():
+            if is_last:
                 return
             self._wait(pause_seconds, is_new=is_new)
 
     def _wait(self, pause_seconds: float, *, is_new: bool) -> None:
         """Pause, then wait for a poke, or until what is new may be published."""
         self._stopping.wait(pause_seconds)
-        while not self._poked.is_set():
+        while not (self._poked.is_set() or self._stopping.is_set()):
             left = self._publish_at - time.monotonic() if is_new else BEAT_SECONDS
             if left <= 0:
                 return
