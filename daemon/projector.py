@@ -31,8 +31,8 @@ from state.walk import segments
 MEMORY_MIB: Final = 192
 #: A step of more than so much of the log is made by a child process, in bytes.
 CHILD_BYTES: Final = 16 * 1024 * 1024
-#: Between two refreshes at least so long, in seconds, and so many times what the last one cost this thread: many small
-#: steps cost more than one, and over a long history a step costs more. Waiting for others is no cost of ours.
+#: Between two refreshes at least so long, in seconds, and so many times what the last one took: many small steps cost
+#: more than one, and over a long history a step costs more. Waiting for the disk counts: the log waits for it, too.
 REFRESH_SECONDS: Final = 0.2
 REFRESH_SHARE: Final = 4
 #: A thread that waits says so often, in seconds, that it is alive.
@@ -145,13 +145,13 @@ class Projector(threading.Thread):
             if is_last and not self._is_last_step_wanted:
                 return
             self._poked.clear()
-            begun_at = time.thread_time()
+            begun_at = time.monotonic()
             before = projection.mark()
             projection.refresh(self._paths.log_directory)
             if self._is_retiring and self._retention is not None:
                 self._is_retiring = False
                 is_new = self._retire(self._retention, projection) or is_new
-            pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.thread_time() - begun_at))
+            pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.monotonic() - begun_at))
             mark = projection.mark()
             is_new = is_new or mark != before or self._is_published_gone()
             self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
@@ -187,10 +187,12 @@ class Projector(threading.Thread):
         return True
 
     def _publish(self, projection: Projection, mark: Mark | None) -> None:
-        begun_at = time.thread_time()
+        begun_at = time.monotonic()
         publish(projection, self._paths)
         now = time.monotonic()
-        self._publish_at = now + max(PUBLISH_SECONDS, PUBLISH_SHARE * (time.thread_time() - begun_at))
+        # The first one has next to nothing to copy and is slow, as the first sweep is under way beside it.
+        is_first = self.state.published_at is None
+        self._publish_at = now + max(PUBLISH_SECONDS, 0 if is_first else PUBLISH_SHARE * (now - begun_at))
         if self.state.published_at is None:
             self._journal.info("published", seq=_seq(mark))
         self._retry_seconds = RETRY_SECONDS[0]
