@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from state.vocabulary import Agent, Basis, Confidence, Flag, RejectCode, Role, SourceClass, Witness
+from state.vocabulary import Agent, Basis, Confidence, Flag, RejectCode, Role, SourceClass, TaskStatus, Witness
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", kw_only=True):
@@ -110,6 +110,19 @@ class HiddenCall(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="h
     git_branch: str | None = None
 
 
+class TaskNamed(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="task_named"):
+    """A tool call that names a task or workstream of a tracker: ids only; copies of it share ``tool_call_id``."""
+
+    session_id: str | None = None
+    parent_session_id: str | None = None
+    source_created_at: str | None = None
+    tool_name: str
+    tool_call_id: str | None = None
+    task_id: str | None = None
+    workstream_id: str | None = None
+    task_status: TaskStatus | None = None
+
+
 class LineRejected(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="rejected"):
     """A line that cannot be read; no byte of it is kept."""
 
@@ -125,7 +138,9 @@ class TurnUnmetered(Observed, frozen=True, omit_defaults=True, kw_only=True, tag
     """An answer of the model that carries no usage; counted per file, not logged."""
 
 
-Observation = UsageStated | SessionStated | TurnStated | HiddenCall | LineRejected | Unrecognised | TurnUnmetered
+Observation = (
+    UsageStated | SessionStated | TurnStated | HiddenCall | TaskNamed | LineRejected | Unrecognised | TurnUnmetered
+)
 
 #: Said in the name of an adapter that raised; what it raised quotes what it could not read, and goes nowhere.
 FAILED: "tuple[Observation, ...]" = (LineRejected(code="adapter_failed"),)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon import inbox_directory as place
-from daemon.message import SCHEMA, Refused, check
+from daemon.message import SCHEMA, check
+from daemon.message_rules import Refused
 from daemon.provenance import utc_text
 from state.errors import DiskFull, LogIoError, TallystickError
 from state.files import publish

@@ -10,7 +10,8 @@ from typing import Any, Final
 from daemon import inbox_directory as place
 from daemon import show
 from daemon.inbox_client import MessageRefused, outcome, submit
-from daemon.message import MESSAGE_BYTES_MAX, Refused, decoded, is_receipt
+from daemon.message import MESSAGE_BYTES_MAX, decoded, is_receipt
+from daemon.message_rules import Refused
 from daemon.settings import Settings
 from state.errors import TallystickError
 

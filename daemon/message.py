@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from daemon.message_rules import Refused, hold, implied_revision
 from daemon.provenance import utc_text
 from state.evidence import MESSAGES, Frozen, Identifier, Moment, Revision, Word
 from state.segment import EVENT_BYTES_MAX
@@ -41,15 +42,6 @@ _CODES: Final[Mapping[str, MessageCode]] = {
     "greater_than_equal": "out_of_range",
     "less_than_equal": "out_of_range",
 }
-
-
-class Refused(Exception):
-    """A message cannot be taken; ``field`` is a name of ours, or null."""
-
-    def __init__(self, code: MessageCode, field: str | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.field = field
 
 
 class Envelope(Frozen):
@@ -86,7 +78,7 @@ class Checked:
             "v": EVENT_VERSION,
             "producer": envelope.producer,
             "key": envelope.key,
-            "revision": envelope.revision,
+            "revision": self._revision(),
             "receipt": receipt,
             "content_hash": self.content_hash,
             "source_created_at": envelope.created_at and utc_text(envelope.created_at.astimezone(UTC)),
@@ -97,6 +89,12 @@ class Checked:
         if len(event) > EVENT_BYTES_MAX - _NUMBER_BYTES:
             raise Refused("too_long")
         return event
+
+    def _revision(self) -> int | None:
+        """Return the order that the message states; one that has a key and states none may be ordered by its body."""
+        if self.envelope.key is None or self.envelope.revision is not None:
+            return self.envelope.revision
+        return implied_revision(self.body)
 
     def _stored_body(self) -> dict[str, Any]:
         """Return the body as it is stored: times in UTC, nothing that is null."""
@@ -144,6 +142,7 @@ def check(content: bytes) -> Checked:
     if envelope.revision is not None and envelope.key is None:
         raise Refused("needs_key", "revision")
     body = _validated(kind, envelope.body, "body.")
+    hold(body)
     receipt = _hash(message, _ABOUT_SENDING) if envelope.key is not None else None
     return Checked(envelope, body, receipt, _hash(message, _ABOUT_ORDER))
 

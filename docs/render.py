@@ -45,8 +45,14 @@ _SHOWN_WORDS = (
     "DaemonChange",
     "DenyCode",
     "MessageCode",
+    "CheckoutState",
+    "CheckoutKind",
+    "RepoRung",
+    "RepoGap",
+    "AllocationRule",
+    "Trust",
 )
-_MESSAGE_WORDS = ("HookOutcome", "TaskStatus", "ActivityKind")
+_MESSAGE_WORDS = ("HookOutcome", "TaskStatus", "ActivityKind", "ReportScope", "ReportClass")
 
 _MARK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 

@@ -94,6 +94,11 @@ EVENT: Final[dict[str, str]] = {
     "receipt": "VARCHAR",
     "content_hash": "VARCHAR",
     "body": "JSON",
+    "tool_name": "VARCHAR",
+    "tool_call_id": "VARCHAR",
+    "task_id": "VARCHAR",
+    "workstream_id": "VARCHAR",
+    "task_status": "VARCHAR",
 }
 
 #: The fields of header and commit lines.

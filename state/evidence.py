@@ -24,11 +24,18 @@ Directory = Annotated[str, Field(pattern=rf"^(?:{words.PATH_PATTERN}|hash:[0-9a-
 StoredPath = Annotated[str, Field(pattern=rf"^{words.PATH_PATTERN}$")]
 Uri = Annotated[str, Field(pattern=rf"^{words.URI_PATTERN}$")]
 ZoneName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+-]{1,64}$")]
-RawName = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")]
+RawName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,128}$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,64}$")]
 Receipt = Annotated[str, Field(pattern=rf"^{words.HASH_PATTERN}$")]
 MessageField = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31})?$")]
 Tokens = Annotated[int, Field(ge=0, le=words.TOKENS_MAX)]
+Slug = Annotated[str, Field(pattern=rf"^{words.SLUG_PATTERN}$")]
+CommitName = Annotated[str, Field(pattern=rf"^{words.COMMIT_PATTERN}$")]
+RemoteLabel = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,128}$")]
+TrailerName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
+#: A regular expression of the operator's configuration; it is never made from what an agent wrote.
+Pattern = Annotated[str, Field(pattern=r"^[ -~]{1,256}$")]
+Permille = Annotated[int, Field(ge=0, le=1000)]
 Revision = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -47,6 +54,21 @@ Moment = Annotated[
     BeforeValidator(_time_in_iso),
     Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9999, 12, 30, tzinfo=UTC)),
 ]
+
+
+def _as_tuple(value: object) -> object:
+    """Take a list for a tuple: JSON has no other."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+#: Several names, as JSON lists them.
+Several = (BeforeValidator(_as_tuple), Field(max_length=100))
+Trailers = Annotated[tuple[TrailerName, ...], *Several]
+Identifiers = Annotated[tuple[Identifier, ...], *Several]
+CommitNames = Annotated[tuple[CommitName, ...], *Several]
+RemoteNames = Annotated[tuple[RemoteName, ...], *Several]
+Directories = Annotated[tuple[Directory, ...], *Several]
+Slugs = Annotated[tuple[Slug, ...], *Several]
 
 
 class Frozen(BaseModel):
@@ -199,6 +221,22 @@ class HiddenCall(LineProvenance):
     git_branch: BranchName | None = Field(None, description="branch")
 
 
+class TaskNamed(LineProvenance):
+    """A tool call that names a task or workstream of a tracker: its ids, and nothing else of the call."""
+
+    k: Literal["task_named"]
+    session_id: Identifier | None = Field(None, description="session as the line names it")
+    parent_session_id: Identifier | None = Field(None, description="session that started this one")
+    source_created_at: AwareDatetime | None = Field(None, description="time the line states, UTC")
+    tool_name: Identifier = Field(description="name of the tool")
+    tool_call_id: Identifier | None = Field(None, description="id of the call of the tool: copies of a line share it")
+    task_id: Identifier | None = Field(None, description="task that is named; null when only a workstream is")
+    workstream_id: Identifier | None = Field(None, description="workstream that is named")
+    task_status: words.TaskStatus | None = Field(
+        None, description="status that the call gives the task; null when it gives none that we know"
+    )
+
+
 class Rejected(LineProvenance):
     """A line that could not be read: reason, place, length and salted hash, and no byte of it."""
 
@@ -247,6 +285,80 @@ class Recovery(Frozen):
     last_missing_seq: int | None = Field(None, description="last event that cannot be served")
 
 
+class CheckoutFacts(Frozen):
+    """What git says of a directory, read from its files; remotes are without user, password and token."""
+
+    cwd: Directory = Field(description="the directory, as logs name it")
+    state: words.CheckoutState = Field(description="what it was")
+    checkout_kind: words.CheckoutKind | None = Field(None, description="kind of checkout; null when there is none")
+    top_path: Directory | None = Field(None, description="top of the working tree; null for a bare repository")
+    main_path: Directory | None = Field(
+        None, description="top of the repository's main working tree: for a worktree another one than its own"
+    )
+    git_path: Directory | None = Field(None, description="the git directory that all working trees share")
+    root_commit: CommitName | None = Field(
+        None, description="first commit behind HEAD, by first parents; null where history is cut off or not begun"
+    )
+    head_commit: CommitName | None = Field(None, description="commit that is checked out")
+    git_branch: BranchName | None = Field(None, description="branch that is checked out; null when it is none")
+    is_shallow: bool | None = Field(None, description="whether history is cut off; null when there is no checkout")
+    is_foreign: bool | None = Field(None, description="whether the git directory belongs to another user")
+    remotes: dict[RemoteLabel, RemoteName] = Field({}, description="host/path of each remote, by its name")
+
+
+class Checkout(Frozen):
+    """A directory of a log was looked at; recorded when it is new or changed, as checkouts vanish."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["checkout"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when it was looked at, UTC")
+    body: CheckoutFacts = Field(description="what was seen")
+
+
+class CommitFacts(Frozen):
+    """A commit of a checkout in which an agent worked, and the tasks that its trailers name; no word of its message."""
+
+    top_path: Directory = Field(description="top of the working tree in which it was seen")
+    git_path: Directory = Field(description="the git directory")
+    commit: CommitName = Field(description="the commit")
+    committed_at: Moment = Field(description="when it was committed, as it says; UTC")
+    git_branch: BranchName | None = Field(None, description="branch that was checked out when it was seen")
+    task_ids: Identifiers = Field((), description="tasks that its trailers name")
+    workstream_ids: Identifiers = Field((), description="workstreams that its trailers name")
+
+
+class GitCommit(Frozen):
+    """A commit was seen in a checkout in which an agent worked."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["git_commit"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when it was seen, UTC")
+    body: CommitFacts = Field(description="what was seen")
+
+
+class RuleSet(Frozen):
+    """How tasks are named in branches and commits: the operator's configuration, as evidence."""
+
+    branch_pattern: Pattern | None = Field(
+        None, description="regular expression whose first group is the task in a branch's name; null for none"
+    )
+    workstream_branch_pattern: Pattern | None = Field(None, description="the same for the workstream")
+    task_trailers: Trailers = Field((), description="trailers of a commit that name a task")
+    workstream_trailers: Trailers = Field((), description="trailers that name a workstream")
+
+
+class Rules(Frozen):
+    """The rules by which tasks are found changed; the last one holds for everything."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["rules"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when they were read, UTC")
+    body: RuleSet = Field(description="the rules")
+
+
 class HookRun(Frozen):
     """One run of a hook."""
 
@@ -265,7 +377,80 @@ class TaskReport(Frozen):
     status: words.TaskStatus = Field(description="what it has come to")
     agent: Word | None = Field(None, description="agent that worked on it; null when unknown")
     session_id: Identifier | None = Field(None, description="session that worked on it; null when unknown")
+    workstream_id: Identifier | None = Field(None, description="workstream to which it belongs; null when unknown")
+    repo: Slug | None = Field(None, description="repository in which it is worked on; null when unknown")
+    origin: Identifier | None = Field(
+        None, description="what made the report (`operator`, `hook`, `agent`, `bulk_import`, ...); null when unknown"
+    )
+    estimated_input_tokens: Tokens | None = Field(None, description="the producer's own guess; null when it has none")
+    estimated_output_tokens: Tokens | None = Field(None, description="the same for output")
     at: Moment | None = Field(None, description="since when; null when the producer did not say")
+
+
+class TokenReport(Frozen):
+    """
+    Tokens that another program reports.
+
+    ``measured`` needs ``provider``, ``source_id`` and ``raw_usage``; all else is ``estimated``. Reports with the same
+    provider and source id are one, the greatest revision holds; a report without a revision has its total as one.
+    """
+
+    measurement: Literal["measured", "estimated"] = Field(description="whether the provider itself stated the tokens")
+    source_class: words.ReportClass = Field(description="kind of source")
+    scope: words.ReportScope = Field("call", description="of what the tokens are")
+    provider: Identifier | None = Field(None, description="who answered the call; null when unknown")
+    source_id: CallIdentifier | None = Field(None, description="the provider's id of the call, or the session's id")
+    agent: Word | None = Field(None, description="agent that used them; null when unknown")
+    session_id: Identifier | None = Field(None, description="session that used them; null when unknown")
+    parent_session_id: Identifier | None = Field(None, description="session that started that one")
+    model: ModelName | None = Field(None, description="model as stated; null when unknown, never guessed")
+    cwd: Directory | None = Field(None, description="working directory")
+    git_branch: BranchName | None = Field(None, description="branch")
+    git_remote: RemoteName | None = Field(None, description="host/path of the remote, without secrets")
+    repo: Slug | None = Field(None, description="repository; null when unknown")
+    task_id: Identifier | None = Field(None, description="task for which they were used")
+    workstream_id: Identifier | None = Field(None, description="workstream for which they were used")
+    at: Moment | None = Field(None, description="when they were used; null when the producer did not say")
+    input_tokens: Tokens | None = Field(None, description="neither read from nor written to a cache")
+    cache_read_tokens: Tokens | None = Field(None, description="served from a cache")
+    cache_write_tokens: Tokens | None = Field(None, description="written to a cache")
+    cache_write_5m_tokens: Tokens | None = Field(None, description="of which kept five minutes")
+    cache_write_1h_tokens: Tokens | None = Field(None, description="of which kept an hour")
+    output_tokens: Tokens | None = Field(None, description="written by the model, reasoning included")
+    reasoning_tokens: Tokens | None = Field(None, description="of output: reasoning")
+    provider_total_tokens: Tokens | None = Field(None, description="total as the provider states it; not computed")
+    raw_usage: dict[RawName, Tokens] | None = Field(
+        None, description="the provider's numbers verbatim, names inside names joined by a point"
+    )
+
+
+class Allocation(Frozen):
+    """
+    An operator's declaration: tokens of a session or call belong to a task or workstream, or to none.
+
+    Declarations about the same tokens share them: each its thousandths, those without a number what the others leave.
+    """
+
+    session_id: Identifier | None = Field(None, description="session whose calls are meant; null when a call is")
+    source_id: CallIdentifier | None = Field(None, description="the one call that is meant; null for a session")
+    agent: Word | None = Field(None, description="agent of that session or call; null for any")
+    since: Moment | None = Field(None, description="only calls from then on; null for no bound")
+    until: Moment | None = Field(None, description="only calls before then; null for no bound")
+    task_id: Identifier | None = Field(None, description="task to which they belong")
+    workstream_id: Identifier | None = Field(None, description="workstream to which they belong")
+    permille: Permille | None = Field(None, description="thousandths of the tokens; null for an equal part of the rest")
+    is_withdrawn: bool = Field(False, description="whether this declaration is taken back")
+
+
+class RepoFacts(Frozen):
+    """What belongs to a repository, as an operator registers it; several registrations of one repository add up."""
+
+    repo: Slug = Field(description="name of the repository")
+    root_commits: CommitNames = Field((), description="commits without parents")
+    remotes: RemoteNames = Field((), description="host/path, without user, password and token")
+    paths: Directories = Field((), description="directories in which it is checked out")
+    aliases: Slugs = Field((), description="other names under which it is registered or reported")
+    is_withdrawn: bool = Field(False, description="whether this registration is taken back")
 
 
 class Activity(Frozen):
@@ -322,14 +507,21 @@ KINDS: dict[str, type[Frozen]] = {
     "session": Session,
     "turn": Turn,
     "hidden_call": HiddenCall,
+    "task_named": TaskNamed,
     "rejected": Rejected,
     "silent": Silent,
     "source": Source,
     "daemon": Daemon,
     "recovery": Recovery,
+    "checkout": Checkout,
+    "git_commit": GitCommit,
+    "rules": Rules,
     "hook_run": Message[HookRun],
     "task": Message[TaskReport],
     "activity": Message[Activity],
+    "token_event": Message[TokenReport],
+    "allocation": Message[Allocation],
+    "repo": Message[RepoFacts],
     "message_rejected": MessageRejected,
 }
 

@@ -140,6 +140,9 @@ MessageCode = Literal[
     "invalid_field",  #: a value of another type, no word of its list, or no id
     "out_of_range",  #: a number or time beyond what it can be
     "needs_key",  #: a revision orders the messages of one key, and there is none
+    "needs_provenance",  #: it claims to be measured, without provider, source id or raw usage
+    "needs_target",  #: it does not say what it is about
+    "contradicts",  #: the field says something else than another one does
     "wrong_receipt",  #: the file has a key, and its name is not the hash of its content
     "bad_name",  #: the file's name is no receipt
     "symlink",  #: a link is not followed
@@ -178,6 +181,72 @@ ActivityKind = Literal[
     "compacted",  #: the agent made its context shorter
 ]
 
+#: Of what a report of tokens is.
+ReportScope = Literal[
+    "call",  #: one call
+    "session",  #: all of a session so far; a later report of it says more
+]
+
+#: Class of source of tokens that come through the inbox; each is a `KnownSourceClass`.
+ReportClass = Literal[
+    "llm_connect",  #: a program that called the provider itself
+    "manual",  #: an operator's declaration
+    "legacy_post",  #: an old caller that knows sums and nothing else
+]
+
+#: What a directory was when it was looked at.
+CheckoutState = Literal[
+    "present",  #: it is in a checkout of git
+    "none",  #: it is there, and in no checkout
+    "gone",  #: it was there once, and is not any more
+    "unreadable",  #: this user may not read it
+]
+
+#: What kind of checkout a directory is in.
+CheckoutKind = Literal[
+    "main",  #: the working tree that has its own git directory
+    "worktree",  #: a further working tree of the same git directory
+    "submodule",  #: a repository inside another one's working tree
+    "bare",  #: a git directory without working tree
+]
+
+#: By which evidence a call belongs to a repository, the strongest first.
+RepoRung = Literal[
+    "stated",  #: who reported the tokens named the repository
+    "root_and_remote",  #: root commit and remote of the checkout both are the repository's
+    "remote",  #: the remote is the repository's; the root commit is not known, or was not seen
+    "path",  #: the directory lies in a registered path of the repository
+]
+
+#: Why a call belongs to no repository.
+RepoGap = Literal[
+    "no_directory",  #: neither directory nor remote was stated
+    "not_seen",  #: the directory was never seen, has no remote and no registered path
+    "no_checkout",  #: the directory is in no checkout, nor in a registered path
+    "no_remote",  #: the checkout has no remote, nor a registered path
+    "several_remotes",  #: the checkout has several remotes, none of them named origin
+    "several_repos",  #: several repositories claim the same, and none is an alias of the other
+    "roots_disagree",  #: the remote is a repository's, and the root commit is none of its own
+]
+
+#: By which rule tokens belong to a task or workstream, the strongest first.
+AllocationRule = Literal[
+    "declared",  #: an operator said so
+    "stated",  #: who reported the tokens named the task
+    "task_report",  #: a report of the task named the session
+    "tool_call",  #: a tool call of the session named the task
+    "commit_trailer",  #: the next commit of the checkout named the task
+    "branch",  #: the branch is named for the task
+    "completion_time",  #: the one session of the agent before the task was completed
+]
+
+#: How far an attribution can be trusted.
+Trust = Literal[
+    "high",  #: it was declared or stated, or two kinds of evidence agree
+    "medium",  #: one kind of evidence, seen when it was so
+    "low",  #: by place or time alone, or seen long after
+]
+
 EventKind = Literal[
     "usage",
     "session",
@@ -191,8 +260,19 @@ EventKind = Literal[
     "hook_run",
     "task",
     "activity",
+    "token_event",
+    "allocation",
+    "repo",
     "message_rejected",
+    "task_named",
+    "checkout",
+    "git_commit",
+    "rules",
 ]
+
+#: Who may leave an estimate behind when a task is completed without measured evidence. Any other word, and none, never
+#: does: not an import, a status sync, a migration, a consistency run.
+ESTIMATING_ORIGINS: Final = ("operator", "hook", "agent")
 
 FLAGS: Final[tuple[str, ...]] = get_args(Flag)
 
@@ -204,6 +284,9 @@ VERSION_PATTERN: Final = r"[A-Za-z0-9._+-]{1,64}"
 HASH_PATTERN: Final = r"[0-9a-f]{32}"
 #: An absolute path (POSIX, drive letter or UNC) without control characters.
 PATH_PATTERN: Final = r"(?:/|[A-Za-z]:[\\/]|\\\\)[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]{0,4095}"
+#: A repository's name among its operators: `tallystick`, `acme/app`, `github.com/acme/app`.
+SLUG_PATTERN: Final = r"[A-Za-z0-9_][A-Za-z0-9._/~+-]{0,254}"
+COMMIT_PATTERN: Final = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 URI_PATTERN: Final = r"file://[!-~]{1,12288}"
 
 WORD: Final = re.compile(WORD_PATTERN)

@@ -74,5 +74,10 @@ SELECT
     revision,
     receipt,
     content_hash,
-    body
+    body,
+    tool_name,
+    tool_call_id,
+    task_id,
+    workstream_id,
+    task_status
 FROM arrived

@@ -6,7 +6,7 @@
 -- refresh: view
 --
 -- A daemon killed between its commit and the removal of the file reads the message again: the same receipt and the same
--- content are one message, and seq is its first event. created_at and ingested_at are those of that event.
+-- content are one message, and seq is its first event. ingested_at is that event's, created_at the earliest.
 SELECT
     min(seq) AS seq,
     kind,
@@ -16,7 +16,7 @@ SELECT
     content_hash,
     any_value(producer) AS producer,
     any_value(body) AS body,
-    arg_min(source_created_at, seq) AS created_at,
+    min(source_created_at) AS created_at,
     arg_min(ingested_at, seq) AS ingested_at
 FROM events
 WHERE content_hash IS NOT NULL

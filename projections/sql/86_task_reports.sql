@@ -12,10 +12,16 @@ SELECT
     body ->> '$.status' AS status,
     body ->> '$.agent' AS agent,
     body ->> '$.session_id' AS session_id,
+    body ->> '$.workstream_id' AS workstream_id,
+    body ->> '$.repo' AS repo,
+    body ->> '$.origin' AS origin,
+    CAST(body ->> '$.estimated_input_tokens' AS BIGINT) AS estimated_input_tokens,
+    CAST(body ->> '$.estimated_output_tokens' AS BIGINT) AS estimated_output_tokens,
     coalesce(CAST(body ->> '$.at' AS TIMESTAMP), created_at) AS stated_at,
     message_key,
     revision,
     producer,
-    receipt
+    receipt,
+    content_hash
 FROM inbox
 WHERE kind = 'task'

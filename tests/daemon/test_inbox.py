@@ -29,7 +29,8 @@ from daemon.bootstrap import open_log, refresh_and_publish
 from daemon.inbox import NAMES_MAX, TAKE_MAX, Inbox, events, take_all
 from daemon.inbox_client import MessageRefused, outcome, submit
 from daemon.inbox_directory import InboxUnsafe
-from daemon.message import MESSAGE_BYTES_MAX, SCHEMA, Refused, check
+from daemon.message import MESSAGE_BYTES_MAX, SCHEMA, check
+from daemon.message_rules import Refused
 from projections.catalog import relations
 from state.evidence import KINDS, MESSAGES
 from state.segment import EVENT_BYTES_MAX
@@ -46,6 +47,9 @@ OURS = {
     "hook_runs",
     "task_reports",
     "activities",
+    "token_reports",
+    "declared_allocations",
+    "repo_registrations",
 }
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "inbox.md"
@@ -62,8 +66,80 @@ BODIES: dict[str, dict[str, Any]] = {
         "duration_ms": 40,
         "at": "2026-11-20T11:00:00+02:00",
     },
-    "task": DONE | {"agent": "codex", "session_id": "s-2", "at": "2026-11-20T10:00:00Z"},
+    "task": DONE
+    | {
+        "agent": "codex",
+        "session_id": "s-2",
+        "workstream_id": "W-1",
+        "repo": "acme/app",
+        "origin": "hook",
+        "estimated_input_tokens": 900,
+        "estimated_output_tokens": 100,
+        "at": "2026-11-20T10:00:00Z",
+    },
     "activity": {"agent": "gptme", "what": "turn_ended", "session_id": "s-3", "at": "2026-11-20T10:00:00.5Z"},
+    "token_event": {
+        "measurement": "measured",
+        "source_class": "llm_connect",
+        "scope": "call",
+        "provider": "anthropic",
+        "source_id": "msg_1",
+        "agent": "claude_code",
+        "session_id": "s-4",
+        "parent_session_id": "s-3",
+        "model": "claude-opus-4-5",
+        "cwd": "/work/app",
+        "git_branch": "main",
+        "git_remote": "github.com/acme/app",
+        "repo": "acme/app",
+        "task_id": "T-17",
+        "workstream_id": "W-1",
+        "at": "2026-11-20T10:00:00Z",
+        "input_tokens": 1,
+        "cache_read_tokens": 2,
+        "cache_write_tokens": 7,
+        "cache_write_5m_tokens": 3,
+        "cache_write_1h_tokens": 4,
+        "output_tokens": 5,
+        "reasoning_tokens": 0,
+        "provider_total_tokens": 15,
+        "raw_usage": {
+            "input_tokens": 1,
+            "cache_read_input_tokens": 2,
+            "cache_creation_input_tokens": 7,
+            "cache_creation.ephemeral_5m_input_tokens": 3,
+            "cache_creation.ephemeral_1h_input_tokens": 4,
+            "output_tokens": 5,
+        },
+    },
+    "allocation": {
+        "session_id": "s-4",
+        "source_id": "msg_1",
+        "agent": "claude_code",
+        "since": "2026-11-20T10:00:00Z",
+        "until": "2026-11-21T10:00:00Z",
+        "task_id": "T-17",
+        "workstream_id": "W-1",
+        "permille": 500,
+        "is_withdrawn": False,
+    },
+    "repo": {
+        "repo": "acme/app",
+        "root_commits": ["0" * 40],
+        "remotes": ["github.com/acme/app"],
+        "paths": ["/work/app"],
+        "aliases": ["app"],
+        "is_withdrawn": False,
+    },
+}
+#: In which table the body of each kind stands, and where its own time is.
+TABLES = {
+    "hook_run": ("hook_runs", "ran_at", "at"),
+    "task": ("task_reports", "stated_at", "at"),
+    "activity": ("activities", "happened_at", "at"),
+    "token_event": ("token_reports", "used_at", "at"),
+    "allocation": ("declared_allocations", "since", "since"),
+    "repo": ("repo_registrations", None, None),
 }
 
 
@@ -132,14 +208,18 @@ def test_a_message_is_an_event_and_a_row(host: Host, kind: str) -> None:
     found = outcome(host.state, receipt)
     assert ("stored", row["seq"]) == (found.state, found.seq)
     body = json.loads(row["body"])
-    moment = datetime.fromisoformat(BODIES[kind]["at"]).astimezone(UTC)
-    assert BODIES[kind] | {"at": moment} == body | {"at": datetime.fromisoformat(body["at"])}
-    assert body["at"].endswith("Z")
-    view = {"hook_run": "hook_runs.ran_at", "task": "task_reports.stated_at", "activity": "activities.happened_at"}
-    table, _, column = view[kind].partition(".")
+    times = {name for name in BODIES[kind] if name in ("at", "since", "until")}
+    moments = {name: datetime.fromisoformat(BODIES[kind][name]).astimezone(UTC) for name in times}
+    assert BODIES[kind] | moments == body | {name: datetime.fromisoformat(body[name]) for name in times}
+    assert all(body[name].endswith("Z") for name in times)
+    table, column, field = TABLES[kind]
     (shown,) = host.rows(f"SELECT * FROM {table}")  # noqa: S608
-    assert moment.replace(tzinfo=None) == shown[column]
-    assert {name: value for name, value in BODIES[kind].items() if name != "at"}.items() <= shown.items()
+    if column is not None and field is not None:
+        assert moments[field].replace(tzinfo=None) == shown[column]
+    not_shown = {*times, "raw_usage", "is_withdrawn", "measurement"}
+    assert {name: value for name, value in BODIES[kind].items() if name not in not_shown} == {
+        name: shown[name] for name in BODIES[kind] if name not in not_shown
+    }
 
 
 def test_there_is_a_body_of_every_kind_to_test() -> None:
@@ -166,7 +246,7 @@ def test_every_event_of_the_inbox_keeps_the_contract(host: Host) -> None:
     told = [event for event in map(json.loads, lines) if event["k"] in {*MESSAGES, "message_rejected"}]
 
     assert {*MESSAGES, "message_rejected"} == {event["k"] for event in told}
-    assert 7 == len(told)
+    assert 1 + 2 * len(MESSAGES) == len(told)
     for event in told:
         KINDS[event["k"]].model_validate(event)
 
@@ -275,9 +355,7 @@ def test_keys_of_different_kinds_do_not_meet(host: Host) -> None:
 
     host.ingest()
 
-    assert {"hook_run": 1, "task": 1, "activity": 1} == Counter(
-        row["kind"] for row in host.rows("SELECT kind FROM inbox")
-    )
+    assert dict.fromkeys(BODIES, 1) == Counter(row["kind"] for row in host.rows("SELECT kind FROM inbox"))
 
 
 def test_a_name_that_was_not_new_loses_no_message(host: Host) -> None:
@@ -342,7 +420,8 @@ def random_messages(rng: random.Random) -> list[dict[str, Any]]:
     found = []
     for number in range(20):
         kind = rng.choice(sorted(BODIES))
-        body = BODIES[kind] | {"session_id": f"s-{rng.randrange(3)}"}
+        varied = "cwd" if kind == "token_event" else "repo" if kind == "repo" else "session_id"
+        body = BODIES[kind] | {varied: f"{'/' if varied == 'cwd' else ''}s-{rng.randrange(3)}"}
         fields: dict[str, Any] = {"kind": kind, "created_at": f"2026-11-20T10:00:{number:02}Z"}
         if rng.random() < 0.8:
             fields |= {"key": f"k-{rng.randrange(3)}"}

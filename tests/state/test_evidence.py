@@ -5,7 +5,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from adapters.contract import HiddenCall, LineRejected, Observed, SessionStated, TurnStated, UsageStated
+from adapters.contract import HiddenCall, LineRejected, Observed, SessionStated, TaskNamed, TurnStated, UsageStated
 from daemon.items import ItemSilent
 from daemon.provenance import DaemonChanged, SourceChanged
 from state.evidence import KINDS, MESSAGES, Frozen, LineProvenance, Provenance
@@ -16,6 +16,7 @@ WRITTEN: dict[str, type[Observed]] = {
     "session": SessionStated,
     "turn": TurnStated,
     "hidden_call": HiddenCall,
+    "task_named": TaskNamed,
     "rejected": LineRejected,
     "silent": ItemSilent,
     "source": SourceChanged,
@@ -49,9 +50,9 @@ def words_of(annotation: Any) -> set[str]:
 
 def test_every_kind_that_is_written_has_a_contract() -> None:
     """
-    What no adapter or reader states comes from the log itself, its recovery, or through the inbox.
+    What no adapter states comes from the log itself, a look at a checkout, the configuration, or through the inbox.
     """
-    assert {"recovery", "message_rejected", *MESSAGES} == set(KINDS) - set(WRITTEN)
+    assert {"recovery", "message_rejected", "checkout", "git_commit", "rules", *MESSAGES} == set(KINDS) - set(WRITTEN)
 
 
 def test_an_older_event_is_upcast_step_by_step() -> None:
