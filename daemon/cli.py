@@ -121,11 +121,15 @@ def _verb(
 
 
 def _grouping(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", default="agent", help="day,agent,model,session,branch,host (default agent)")
+    parser.add_argument(
+        "--by", default="agent", help="day,agent,model,session,repo,branch,task,workstream,host (default agent)"
+    )
     parser.add_argument("--since", help="from this day or time on, or a duration back from now (30d, 12h)")
     parser.add_argument("--until", help="before this day or time")
     parser.add_argument("--timezone", default="UTC", help="what a day is, as an IANA name (default UTC)")
-    parser.add_argument("--include", default="", help="superseded: further classes, never summed with measured")
+    parser.add_argument(
+        "--include", default="", help="estimated,allocated,superseded: further classes, never summed with measured"
+    )
 
 
 def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -176,7 +180,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG00
 
 
 def _usage(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon.verbs import UsageQuestion, usage
+    from daemon.usage_verb import UsageQuestion, usage
 
     question = UsageQuestion(
         by=_words(options.by),

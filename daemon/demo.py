@@ -21,7 +21,8 @@ from daemon.explain import NothingToExplain, Question, explain
 from daemon.identity import real_path
 from daemon.settings import Settings
 from daemon.tail import SourceFile
-from daemon.verbs import DONE, FINDINGS, usage_document
+from daemon.usage_verb import usage_document
+from daemon.verbs import DONE, FINDINGS
 from projections.read import Tables, Window, plain
 from state.paths import StatePaths
 

@@ -2,28 +2,19 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from daemon import show
+from daemon.lag import lag_events
 from daemon.living import Living, living
+from daemon.options import BadOption
 from daemon.settings import Settings
-from projections.read import DIMENSIONS, TOKENS, Head, Tables, Window, plain
+from daemon.usage_verb import SHOWN_TOKENS
+from projections.read import Tables, plain
 from state.errors import LogBroken, TallystickError
-from state.vocabulary import FLAGS
 
 DONE, FINDINGS = 0, 1
-
-#: Classes that `usage --include` may add beside measured.
-INCLUDABLE: Final = ("superseded",)
-
-
-class BadOption(TallystickError):
-    """
-    An option's value is not possible. The facts name the option and what it can be.
-    """
-
-    exit_code = 2
 
 
 class NoHome(TallystickError):
@@ -97,84 +88,6 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
     return DONE if read.files and is_clean else FINDINGS
 
 
-@dataclass(frozen=True, slots=True)
-class UsageQuestion:
-    """The options of `usage`, as words."""
-
-    by: tuple[str, ...]
-    since: str | None
-    until: str | None
-    timezone: str
-    include: tuple[str, ...]
-
-
-def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
-    """Show measured usage, and beside it, never in it, the classes asked for."""
-    from daemon.window import window_of
-
-    _check("--by", question.by, DIMENSIONS)
-    _check("--include", question.include, INCLUDABLE)
-    window = window_of(question.since, question.until, question.timezone)
-    with Tables(settings.state.published) as tables:
-        document = usage_document(tables, question.by, window, question.include)
-        _warn_of_lag(tables.head(), settings)
-    if as_json:
-        show.document(document)
-        return DONE
-    if not document["sources"]:
-        show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
-    columns = (*question.by, "measurement", "calls", *_SHOWN_TOKENS, "incomplete_calls")
-    show.table(columns, document["rows"])
-    _print_totals(document)
-    return DONE
-
-
-_SHOWN_TOKENS: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-)
-
-
-def usage_document(tables: Tables, by: Sequence[str], window: Window, include: Sequence[str]) -> dict[str, Any]:
-    """Return the document of `usage --json`."""
-    head = tables.head()
-    rows = [_usage_row(by, row, "measured") for row in tables.measured(by, window)] if head.seq is not None else []
-    superseded = tables.superseded(by, window) if "superseded" in include else []
-    rows += [_usage_row(by, row, "superseded") for row in superseded]
-    return {
-        "schema": "tallystick.usage/1",
-        "as_of": {"seq": head.seq, "at": plain(head.committed_at), "price_book": None},
-        "rows": rows,
-        **tables.sources(),
-        **tables.retired(window),
-        "totals": {
-            "measured": _usage_row((), tables.measured((), window)[0], "measured"),
-            "estimated": {},
-            "superseded": _superseded_total(tables, window) if "superseded" in include else {},
-        },
-    }
-
-
-def _superseded_total(tables: Tables, window: Window) -> dict[str, Any]:
-    return _usage_row((), tables.superseded((), window)[0], "superseded")
-
-
-def _usage_row(by: Sequence[str], row: Mapping[str, Any], measurement: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: plain(row[name]) for name in by}
-    shown["measurement"] = measurement
-    shown["calls"] = row["calls"]
-    shown |= {name: row.get(name) for name in TOKENS}
-    if measurement == "measured":
-        shown["incomplete_calls"] = row["incomplete"]
-        shown["quality"] = {flag: row[flag] for flag in FLAGS}
-        shown |= {"cost_usd_micros": None, "unpriced_calls": row["calls"]}
-    return shown
-
-
 def sessions(settings: Settings, session: str | None, *, as_json: bool) -> int:
     """Show every session, or the calls of one."""
     with Tables(settings.state.published) as tables:
@@ -206,7 +119,7 @@ _SESSION_COLUMNS: Final = (
     "incomplete_calls",
     "is_metered",
 )
-_CALL_COLUMNS: Final = ("called_at", "source_id", "model", *_SHOWN_TOKENS, "rule", "confidence", "value_seq")
+_CALL_COLUMNS: Final = ("called_at", "source_id", "model", *SHOWN_TOKENS, "rule", "confidence", "value_seq")
 
 
 def status(settings: Settings, *, as_json: bool) -> int:
@@ -218,7 +131,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         rows = tables.freshness()
         head = tables.head()
         sources = tables.sources()
-        lag = _lag(head, settings)
+        lag = lag_events(head, settings)
         losses = tables.losses()
         unreadable = tables.rows(_UNREADABLE)
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
@@ -404,31 +317,6 @@ def _show(schema: str, rows: list[dict[str, Any]], *, as_json: bool, columns: Se
         show.table(columns, shown)
 
 
-def _print_totals(document: Mapping[str, Any]) -> None:
-    measured = document["totals"]["measured"]
-    total, incomplete = measured["total_tokens"], measured["incomplete_calls"]
-    notes = [f"total measured {'-' if total is None else format(total, ',')}"]
-    if incomplete:
-        notes.append(f"a lower bound: {incomplete} calls are incomplete")
-    if document["unmetered_sources"]:
-        notes.append(f"{document['unmetered_sources']} sources state no usage")
-    if document["rejected_lines"]:
-        notes.append(f"{document['rejected_lines']} lines could not be read")
-    if document["unreadable_paths"]:
-        notes.append(f"{document['unreadable_paths']} places could not be read at all")
-    if document["retired_calls"]:
-        notes.append(f"{document['retired_tokens']:,} tokens more were measured once; their evidence is retired")
-    if document["unread_bytes"]:
-        notes.append(f"{document['unread_bytes']:,} bytes are not read yet")
-    show.out("; ".join(notes))
-
-
-def _check(option: str, words: Iterable[str], possible: Iterable[str]) -> None:
-    unknown = [word for word in words if word not in tuple(possible)]
-    if unknown:
-        raise BadOption(option=option, can_be=",".join(possible))
-
-
 def _warn_of_losses(losses: Iterable[Mapping[str, Any]]) -> None:
     """Say which events the log has lost; what their sources still held was read again."""
     for each in losses:
@@ -437,30 +325,3 @@ def _warn_of_losses(losses: Iterable[Mapping[str, Any]]) -> None:
             "What the sources still hold was read again; for the rest restore the segment from a copy of log/ and run "
             "`tallystick rebuild`"
         )
-
-
-def _lag(head: Head, settings: Settings) -> int:
-    """Return how many events of the log the published tables do not hold yet."""
-    from state.read import holds, slices
-
-    if head.mark is not None and not holds(settings.state.log_directory, head.mark):
-        raise LogBroken(path=settings.state.log_directory, reason="tables_without_log")
-    known = head.mark.seq if head.mark is not None else -1
-    unread = slices(settings.state.log_directory, known, head.mark)
-    return max((each.last_seq for each in unread), default=known) - known
-
-
-def _warn_of_lag(head: Head, settings: Settings) -> None:
-    """Say what these tables do not hold; a log that cannot be read takes no published number away."""
-    try:
-        lag = _lag(head, settings)
-    except TallystickError as error:
-        show.warn(str(error))
-        return
-    daemon = living(settings.state)
-    if daemon.state == "starting":
-        show.warn("the daemon's first sweep is under way: what it has not reached is not in these numbers")
-    if lag and daemon.is_running:
-        show.warn(f"{lag} committed events are not in these tables yet; the daemon is at it")
-    elif lag:
-        show.warn(f"{lag} committed events are not in these tables yet; run `tallystick ingest`")

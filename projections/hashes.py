@@ -15,6 +15,13 @@ from projections.catalog import relations
 
 #: What a log says about the world, whatever happened while it was written.
 FACTS: Final[dict[str, str]] = {
+    "allocations": """
+        SELECT
+            agent, source_id, task_id, workstream_id, rule, rule_version, confidence, input_tokens, cache_read_tokens,
+            cache_write_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens
+        FROM usage_allocated
+    """,
+    "attributions": "SELECT agent, source_id, repo, repo_rung, repo_gap FROM usage_attributed",
     "calls": """
         SELECT
             agent, source_id, source_class, rule, confidence, session_id, parent_session_id, agent_id, called_at,
@@ -23,6 +30,12 @@ FACTS: Final[dict[str, str]] = {
             stated_cost_usd_micros, is_placeholder, is_progress_only, is_split_unknown, is_clamped,
             is_inheritance_unknown, is_identity_inferred, is_conflict
         FROM (SELECT * EXCLUDE (thread_id) FROM thread_calls UNION ALL BY NAME SELECT * FROM calls)
+    """,
+    "estimates": """
+        SELECT
+            agent, source_id, source_class, session_id, called_at, model, repo, task_id, workstream_id, input_tokens,
+            cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, measured_seq IS NULL
+        FROM estimates
     """,
     "hidden_calls": "SELECT agent, line_id, called_at, session_id FROM hidden_calls",
     "inbox": """
@@ -33,6 +46,14 @@ FACTS: Final[dict[str, str]] = {
         SELECT DISTINCT if(code = 'bad_name', NULL, receipt), code, field, length_bytes FROM inbox_rejected
     """,
     "inbox_superseded": "SELECT kind, message_key, receipt, revision, content_hash FROM inbox_superseded",
+    "repos": "SELECT repo, fact, value FROM repo_facts",
+    "repo_names": "SELECT name, repo FROM repo_names",
+    "reports": """
+        SELECT
+            * EXCLUDE (seq, holding_seq, logged_seq, receipt, raw_usage, rank), logged_seq IS NULL,
+            CAST(raw_usage AS VARCHAR)
+        FROM reported_calls
+    """,
     "rejected": """
         SELECT DISTINCT
             agent, regexp_extract(source, '([^/]*?)(\\.jsonl)?(\\.zst)?$', 1) AS source_name,
@@ -40,6 +61,7 @@ FACTS: Final[dict[str, str]] = {
         FROM rejected
     """,
     "sessions": "SELECT agent, session_id, is_metered FROM sessions",
+    "tasks": "SELECT task_id, workstream_id, repo, status, calls, allocated_tokens, estimated_tokens FROM tasks",
 }
 
 

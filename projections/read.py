@@ -1,6 +1,6 @@
 """The operator's questions to the published tables, and typed answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -11,32 +11,6 @@ import duckdb
 from projections.catalog import layout
 from state.errors import TallystickError
 from state.head import Mark
-from state.vocabulary import FLAGS
-
-#: What `usage --by` can group by, and the column behind each.
-DIMENSIONS: Final[dict[str, str]] = {
-    "day": "day",
-    "agent": "agent",
-    "model": "model",
-    "session": "session_id",
-    "branch": "git_branch",
-    "host": "host",
-}
-
-TOKENS: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-    "total_without_cache_read_tokens",
-)
-
-#: Flags that are columns of `usage_measured`; hidden calls are rows of their own.
-_CALL_FLAGS: Final = tuple(flag for flag in FLAGS if flag != "hidden_calls")
 
 
 class NothingPublished(TallystickError):
@@ -119,25 +93,6 @@ class Tables:
         fields = [row[name] for name in ("log_id", "seq", "chain", "segment", "end_offset_bytes")]
         return Head(None if row["log_id"] is None else Mark(*fields), row["committed_at"])
 
-    def measured(self, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
-        """Return measured usage grouped by the dimensions *by*; a sum is null where no source stated the part."""
-        dimensions = [DIMENSIONS[name] for name in by]
-        names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
-        sums = [f"CAST(sum({token}) AS BIGINT) AS {token}" for token in TOKENS]
-        flags = [f"CAST(coalesce(sum({flag}), 0) AS BIGINT) AS {flag}" for flag in FLAGS]
-        select = ", ".join((*names, "CAST(coalesce(sum(calls), 0) AS BIGINT) AS calls", *sums, *flags))
-        group = f"GROUP BY {', '.join(dimensions)} ORDER BY {', '.join(dimensions)}" if by else ""
-        return self.rows(f"{_MEASURED} SELECT {select} FROM windowed {group}", _window_parameters(window))  # noqa: S608 - constants
-
-    def superseded(self, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
-        """Return superseded statements grouped by *by*; for a running total the tokens are null."""
-        dimensions = [_SUPERSEDED_COLUMNS[name] for name in by]
-        names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
-        sums = [f"CAST(sum({token}) AS BIGINT) AS {token}" for token in TOKENS[:-2]]
-        select = ", ".join((*names, "count(*) AS calls", *sums))
-        group = f"GROUP BY {', '.join(dimensions)} ORDER BY {', '.join(dimensions)}" if by else ""
-        return self.rows(f"{_SUPERSEDED} SELECT {select} FROM windowed {group}", _window_parameters(window))  # noqa: S608 - constants
-
     def sources(self) -> dict[str, int]:
         """Return how many source files there are, how many state no usage, and how many lines could not be read."""
         return self.rows(_SOURCES)[0]
@@ -179,51 +134,6 @@ class Tables:
         return self.rows("SELECT * FROM freshness ORDER BY agent")
 
 
-_MEASURED: Final = f"""
-    WITH timed AS (
-        SELECT
-            *,
-            timezone($timezone, timezone('UTC', called_at)) AS local_at,
-            (SELECT min(host) FROM logs) AS host
-        FROM usage_measured
-    ),
-    windowed AS (
-        SELECT
-            agent, model, session_id, git_branch, host,
-            CAST(local_at AS DATE) AS day,
-            1 AS calls,
-            {", ".join(TOKENS)},
-            {", ".join(f"CAST(is_{flag} AS INTEGER) AS {flag}" for flag in _CALL_FLAGS)},
-            0 AS hidden_calls
-        FROM timed
-        WHERE ($since IS NULL OR called_at >= $since) AND ($until IS NULL OR called_at < $until)
-        UNION ALL BY NAME
-        SELECT
-            agent, session_id, git_branch,
-            (SELECT min(host) FROM logs) AS host,
-            CAST(timezone($timezone, timezone('UTC', called_at)) AS DATE) AS day,
-            0 AS calls,
-            1 AS hidden_calls
-        FROM hidden_calls
-        WHERE ($since IS NULL OR called_at >= $since) AND ($until IS NULL OR called_at < $until)
-    )
-"""  # noqa: S608 - names from constants
-
-_SUPERSEDED_COLUMNS: Final = DIMENSIONS | {"branch": "CAST(NULL AS VARCHAR)"}
-
-_SUPERSEDED: Final = """
-    WITH windowed AS (
-        SELECT
-            *,
-            CAST(timezone($timezone, timezone('UTC', source_created_at)) AS DATE) AS day,
-            (SELECT min(host) FROM logs) AS host
-        FROM usage_superseded
-        WHERE
-            reason <> 'same_line'
-            AND ($since IS NULL OR source_created_at >= $since) AND ($until IS NULL OR source_created_at < $until)
-    )
-"""
-
 _SOURCES: Final = """
     WITH files AS (
         SELECT agent, source_name, session_id, sum(lines) AS lines, sum(usage_lines) AS usage_lines
@@ -243,10 +153,6 @@ _SOURCES: Final = """
         (SELECT CAST(coalesce(sum(backlog_bytes), 0) AS BIGINT) FROM freshness) AS unread_bytes
     FROM files
 """
-
-
-def _window_parameters(window: Window) -> Any:  # noqa: ANN401 - named parameters of a query
-    return {"timezone": window.timezone, "since": window.since, "until": window.until}
 
 
 def plain(value: object) -> object:

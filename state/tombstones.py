@@ -36,10 +36,10 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     Measured usage of one agent, day (UTC) and model, as it was believed when its evidence was retired.
 
     ``tokens`` by `TOKEN_CLASSES`; one is null when no call stated it. ``day`` is null for calls whose time could not be
-    trusted.
+    trusted; ``agent`` where a report named none.
     """
 
-    agent: str
+    agent: str | None
     day: date | None
     model: str | None
     calls: Count

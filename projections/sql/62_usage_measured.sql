@@ -2,12 +2,13 @@
 -- grain: one API call, or one increase of a running total
 -- key: agent, source_id
 -- unit: tokens, times in UTC
--- source: calls, thread_calls, commits
+-- source: calls, thread_calls, reported_calls, commits
 -- refresh: view
 --
 -- A part is null where the source did not state it; total_tokens adds what is stated. A time that is missing, before
 -- 2015 or later than the log's last commit puts the call on no day. "incomplete": output is a streaming placeholder
--- and nothing was stated about the call for five minutes before the last commit.
+-- and nothing was stated about the call for five minutes before the last commit. What a program reported (rule report) is one row
+-- per report, of a call or of a whole session; agent is null where it named none.
 WITH clock AS (
     SELECT max(committed_at) AS now_at
     FROM commits
@@ -18,6 +19,41 @@ folded AS (
     UNION ALL BY NAME
     SELECT *
     FROM calls
+    UNION ALL BY NAME
+    SELECT
+        agent,
+        provider || ':' || source_id AS source_id,
+        source_class,
+        'report' AS rule,
+        'stated' AS confidence,
+        session_id,
+        parent_session_id,
+        used_at AS called_at,
+        used_at AS last_stated_at,
+        model,
+        cwd,
+        git_branch,
+        git_remote,
+        input_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        cache_write_5m_tokens,
+        cache_write_1h_tokens,
+        output_tokens,
+        reasoning_tokens,
+        provider_total_tokens,
+        input_tokens IS NULL OR output_tokens IS NULL AS is_placeholder,
+        false AS is_progress_only,
+        false AS is_split_unknown,
+        false AS is_clamped,
+        false AS is_inheritance_unknown,
+        false AS is_identity_inferred,
+        false AS is_conflict,
+        CAST(1 AS BIGINT) AS source_count,
+        seq AS value_seq,
+        seq AS owner_seq
+    FROM reported_calls
+    WHERE logged_seq IS NULL
 ),
 timed AS (
     SELECT

@@ -11,10 +11,11 @@ import pytest
 
 from daemon.bootstrap import Caught, catch_up, seen_files
 from daemon.settings import Settings
-from daemon.verbs import usage_document
+from daemon.usage_verb import usage_document
 from projections.hashes import facts_hash, tables_hash
 from projections.read import Tables, Window
 from state.paths import StatePaths
+from tests.templates import begin_with_empty_tables
 
 SESSION = "11111111-1111-4111-8111-111111111111"
 THREAD = "019a0000-0001-7000-8000-000000000001"
@@ -34,6 +35,7 @@ class Host:
         return Settings(self.home, self.state, zone="UTC", host="test")
 
     def ingest(self) -> Caught:
+        begin_with_empty_tables(self.state)
         return catch_up(self.settings, seen_files(self.settings), clock=lambda: self.now)
 
     def claude(self, session: str = SESSION) -> Path:

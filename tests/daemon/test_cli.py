@@ -94,7 +94,7 @@ def test_usage_json_keeps_its_contract(three_agents: Host) -> None:
 
     assert "tallystick.usage/1" == read["schema"]
     assert {"seq", "at", "price_book"} == set(read["as_of"])
-    assert {"measured", "estimated", "superseded"} == set(read["totals"])
+    assert {"measured", "estimated", "allocated", "superseded"} == set(read["totals"])
     assert 0 == read["unmetered_sources"]
     row = read["rows"][0]
     assert {
@@ -156,8 +156,8 @@ def test_superseded_is_shown_beside_and_never_in_the_total(host: Host) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("usage", "--by", "colour"), 2, "can_be=day,agent,model,session,branch,host"),
-        (("usage", "--include", "guesses"), 2, "can_be=superseded"),
+        (("usage", "--by", "colour"), 2, "can_be=day,agent,model,session,repo,branch,task,workstream,host"),
+        (("usage", "--include", "guesses"), 2, "can_be=estimated,allocated,superseded"),
         (("usage", "--since", "soon"), 2, "30d"),
         (("usage", "--timezone", "Mars/Olympus"), 2, "IANA"),
         (("sql", "SELECT nothing FROM nowhere"), 2, "query failed"),

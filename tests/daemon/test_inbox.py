@@ -257,7 +257,11 @@ def test_messages_and_lines_of_agents_share_a_log(host: Host) -> None:
     """
     host.claude().write_bytes(claude_line("msg_a", 5))
     host.ingest()
-    before = host.usage()["totals"], host.rows("SELECT * FROM sessions"), host.rows("SELECT agent FROM freshness")
+    before = (
+        host.usage()["totals"],
+        host.rows("SELECT * FROM sessions"),
+        host.rows("SELECT agent FROM freshness ORDER BY agent"),
+    )
 
     tell(host, TASK, "T-17")
     host.ingest()
@@ -265,7 +269,7 @@ def test_messages_and_lines_of_agents_share_a_log(host: Host) -> None:
     assert before == (
         host.usage()["totals"],
         host.rows("SELECT * FROM sessions"),
-        host.rows("SELECT agent FROM freshness"),
+        host.rows("SELECT agent FROM freshness ORDER BY agent"),
     )
     assert 1 == len(host.rows("SELECT * FROM task_reports"))
 

@@ -4,20 +4,20 @@ Homes as agents leave them, and what the product says of them.
 
 import copy
 import json
-import shutil
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import zstandard
 
 from daemon.bootstrap import catch_up, seen_files
 from daemon.settings import Settings
-from daemon.verbs import usage_document
-from projections.build import Projection
+from daemon.usage_verb import usage_document
 from projections.hashes import FACTS
 from projections.read import Tables, Window
 from state.paths import StatePaths
+from tests.projections.ledger import Ledger
+from tests.templates import begin_with_empty_tables
 
 #: Stands in every id of a house; its number takes the place, so that houses of one street share no id.
 HOUSE = "aaaaaaaaaaaa"
@@ -108,12 +108,11 @@ class Live:
     A home on disk, and the product that reads it; the home may change between two readings.
     """
 
-    def __init__(self, folder, empty_tables, zone="UTC"):
+    def __init__(self, folder, zone="UTC"):
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.settings = Settings(self.home, StatePaths(folder / "state"), zone, "host")
-        self.settings.state.create()
-        shutil.copy(empty_tables, self.settings.state.projection)
+        begin_with_empty_tables(self.settings.state)
 
     def put(self, path, lines):
         """
@@ -146,8 +145,8 @@ class Home:
     A home that is read in several orders, which must all come to the same.
     """
 
-    def __init__(self, folder, empty_tables):
-        self._folder, self._empty_tables = folder, empty_tables
+    def __init__(self, folder):
+        self._folder = folder
         self.files: dict[str, list[object]] = {}
         self._ranks: dict[str, int] = {}
         self.zone = "UTC"
@@ -188,7 +187,7 @@ class Home:
             yield [(first, True), (second, True), (self.files, True)]
 
     def _read(self, number, *goes) -> Counted:
-        live = Live(self._folder / str(number), self._empty_tables, self.zone)
+        live = Live(self._folder / str(number), self.zone)
         for files, is_reversed in goes:
             for name, lines in files.items():
                 live.put(name, lines)
@@ -221,36 +220,35 @@ def _of(text, number):
     return text.replace(HOUSE, f"{number:012x}")
 
 
-@pytest.fixture(scope="session")
-def empty_tables(tmp_path_factory) -> Path:
-    """
-    Make the tables of a log without events, once: each home begins with a copy.
-    """
-    paths = StatePaths(tmp_path_factory.mktemp("empty"))
-    paths.create()
-    Projection.open(paths).close()
-    return paths.projection
-
-
 @pytest.fixture
-def home(tmp_path, empty_tables) -> Home:
+def home(tmp_path) -> Home:
     """
     An empty home.
     """
-    return Home(tmp_path, empty_tables)
+    return Home(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def street(tmp_path_factory, empty_tables) -> Street:
+def street(tmp_path_factory) -> Street:
     """
     A street without houses, for the tests of one module.
     """
-    return Street(tmp_path_factory.mktemp("street"), empty_tables)
+    return Street(tmp_path_factory.mktemp("street"))
 
 
 @pytest.fixture
-def live(tmp_path, empty_tables) -> Live:
+def live(tmp_path) -> Live:
     """
     An empty home on disk.
     """
-    return Live(tmp_path, empty_tables)
+    return Live(tmp_path)
+
+
+@pytest.fixture
+def ledger(live) -> Iterator[Ledger]:
+    """
+    An empty log, for events that a test puts together by hand.
+    """
+    ledger = Ledger(live)
+    yield ledger
+    ledger.close()

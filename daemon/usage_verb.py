@@ -1,0 +1,129 @@
+"""`tallystick usage`: tokens by dimension, each row with its class, and what the sums do not hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from daemon import show
+from daemon.lag import warn_of_lag
+from daemon.options import check_words
+from daemon.settings import Settings
+from projections.read import Tables, Window, plain
+from projections.usage import DIMENSIONS, TOKENS, allocated, estimated, estimated_tokens, measured, superseded
+from state.vocabulary import FLAGS
+
+DONE: Final = 0
+
+#: Classes that `--include` may add beside measured, and what reads each.
+INCLUDABLE: Final = {"estimated": estimated, "allocated": allocated, "superseded": superseded}
+
+SHOWN_TOKENS: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+)
+
+#: What stands in a table for tokens of no repository, task or workstream, by class.
+_OF_CLASS: Final[Mapping[str, Mapping[str, str]]] = {
+    "measured": {"repo": "(unattributed)", "task": "(unallocated)", "workstream": "(unallocated)"},
+    "allocated": {"repo": "(unattributed)"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuestion:
+    """The options of `usage`, as words."""
+
+    by: tuple[str, ...]
+    since: str | None
+    until: str | None
+    timezone: str
+    include: tuple[str, ...]
+
+
+def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
+    """Show measured usage, and beside it, never in it, the classes asked for."""
+    from daemon.window import window_of
+
+    check_words("--by", question.by, DIMENSIONS)
+    check_words("--include", question.include, INCLUDABLE)
+    window = window_of(question.since, question.until, question.timezone)
+    with Tables(settings.state.published) as tables:
+        document = usage_document(tables, question.by, window, question.include)
+        warn_of_lag(tables.head(), settings)
+    if as_json:
+        show.document(document)
+        return DONE
+    if not (document["sources"] or document["rows"]):
+        show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
+    columns = (*question.by, "measurement", "calls", *SHOWN_TOKENS, "incomplete_calls")
+    show.table(columns, [_named(row) for row in document["rows"]])
+    _print_totals(document)
+    return DONE
+
+
+def usage_document(tables: Tables, by: Sequence[str], window: Window, include: Sequence[str]) -> dict[str, Any]:
+    """Return the document of `usage --json`."""
+    by = tuple(dict.fromkeys(by))
+    head = tables.head()
+    rows = [_usage_row(by, row, "measured") for row in measured(tables, by, window)] if head.seq is not None else []
+    is_sliced = any(row["measurement"] == "allocated" for row in rows)
+    for name, of_class in INCLUDABLE.items():
+        if name in include and not (name == "allocated" and is_sliced):
+            rows += [_usage_row(by, row, name) for row in of_class(tables, by, window)]
+    totals: dict[str, Any] = {"measured": _usage_row((), measured(tables, (), window)[0], "measured")}
+    totals |= {
+        name: _usage_row((), of_class(tables, (), window)[0], name) if name in include else {}
+        for name, of_class in INCLUDABLE.items()
+    }
+    return {
+        "schema": "tallystick.usage/1",
+        "as_of": {"seq": head.seq, "at": plain(head.committed_at), "price_book": None},
+        "rows": rows,
+        **tables.sources(),
+        **tables.retired(window),
+        "estimated_tokens_not_included": 0 if "estimated" in include else estimated_tokens(tables, window),
+        "totals": totals,
+    }
+
+
+def _usage_row(by: Sequence[str], row: Mapping[str, Any], measurement: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: plain(row[name]) for name in by}
+    shown["measurement"] = row.get("measurement", measurement)
+    shown["calls"] = row["calls"]
+    shown |= {name: row[name] for name in TOKENS}
+    if measurement in ("measured", "allocated"):
+        shown["incomplete_calls"] = row["incomplete"]
+        shown["quality"] = {flag: row[flag] for flag in FLAGS}
+        shown |= {"cost_usd_micros": None, "unpriced_calls": row["calls"]}
+    return shown
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as a table shows it: measured tokens that belong to nothing say so."""
+    nothing = _OF_CLASS.get(row["measurement"], {})
+    return {name: nothing.get(name) if value is None else value for name, value in row.items()}
+
+
+def _print_totals(document: Mapping[str, Any]) -> None:
+    total = document["totals"]["measured"]
+    tokens, incomplete = total["total_tokens"], total["incomplete_calls"]
+    notes = [f"total measured {'-' if tokens is None else format(tokens, ',')}"]
+    if incomplete:
+        notes.append(f"a lower bound: {incomplete} calls are incomplete")
+    if document["estimated_tokens_not_included"]:
+        notes.append(f"estimated {document['estimated_tokens_not_included']:,} is not included")
+    if document["unmetered_sources"]:
+        notes.append(f"{document['unmetered_sources']} sources state no usage")
+    if document["rejected_lines"]:
+        notes.append(f"{document['rejected_lines']} lines could not be read")
+    if document["unreadable_paths"]:
+        notes.append(f"{document['unreadable_paths']} places could not be read at all")
+    if document["retired_calls"]:
+        notes.append(f"{document['retired_tokens']:,} tokens more were measured once; their evidence is retired")
+    if document["unread_bytes"]:
+        notes.append(f"{document['unread_bytes']:,} bytes are not read yet")
+    show.out("; ".join(notes))

@@ -1,0 +1,155 @@
+-- usage_allocated: measured tokens by task and workstream: another slicing of the same tokens, never an addend.
+-- grain: the share of one task and workstream in one row of usage_measured
+-- key: agent, source_id, task_id, workstream_id
+-- unit: tokens, times in UTC
+-- source: allocated_calls, usage_measured, task_reports
+-- refresh: view
+--
+-- Shares are whole numbers by largest remainder, class by class; what is of which is shared first, so that reasoning never exceeds
+-- output. Of one row they add up to the row at most; the rest is in usage_unallocated. A class that the row does not state is null.
+-- evidence_seqs are the events that the rule rests on; a task's workstream is the one last reported.
+WITH workstreams_ AS (
+    SELECT
+        task_id,
+        arg_max(workstream_id, struct_pack(at := coalesce(stated_at, TIMESTAMP '1970-01-01'), content := content_hash)) AS workstream_id
+    FROM task_reports
+    WHERE workstream_id IS NOT NULL
+    GROUP BY task_id
+),
+shares AS MATERIALIZED (
+    SELECT *
+    FROM allocated_calls
+    WHERE coalesce(task_id, workstream_id) IS NOT NULL AND weight > 0
+),
+wanted AS MATERIALIZED (
+    SELECT
+        *,
+        CASE
+            WHEN cache_write_5m_tokens IS NOT NULL AND cache_write_tokens IS NOT NULL THEN least(cache_write_5m_tokens, cache_write_tokens)
+        END AS short_tokens,
+        CASE
+            WHEN cache_write_1h_tokens IS NOT NULL AND cache_write_tokens IS NOT NULL
+                THEN least(cache_write_1h_tokens, greatest(cache_write_tokens - coalesce(cache_write_5m_tokens, 0), 0))
+        END AS long_tokens,
+        CASE WHEN reasoning_tokens IS NOT NULL AND output_tokens IS NOT NULL THEN least(reasoning_tokens, output_tokens) END
+            AS thought_tokens
+    FROM usage_measured
+    WHERE value_seq IN (SELECT value_seq FROM shares)
+),
+atoms AS (
+    SELECT
+        s.value_seq,
+        s.task_id,
+        s.workstream_id,
+        unnest([
+            {'class': 'input', 'tokens': u.input_tokens},
+            {'class': 'cache_read', 'tokens': u.cache_read_tokens},
+            {'class': 'cache_write_5m', 'tokens': u.short_tokens},
+            {'class': 'cache_write_1h', 'tokens': u.long_tokens},
+            {'class': 'cache_write_other', 'tokens': u.cache_write_tokens - coalesce(u.short_tokens, 0) - coalesce(u.long_tokens, 0)},
+            {'class': 'reasoning', 'tokens': u.thought_tokens},
+            {'class': 'output_other', 'tokens': u.output_tokens - coalesce(u.thought_tokens, 0)}
+        ], recursive := true),
+        CAST(s.weight AS HUGEINT) AS weight,
+        s.whole,
+        sum(s.weight) OVER (PARTITION BY s.value_seq) AS weights
+    FROM shares AS s
+    INNER JOIN wanted AS u ON s.value_seq = u.value_seq
+    WHERE s.weight <> s.whole
+),
+quotas AS (
+    SELECT
+        *,
+        tokens * weight // whole AS quota,
+        tokens * weights // whole - sum(tokens * weight // whole) OVER (PARTITION BY value_seq, class) AS left_over,
+        row_number() OVER (
+            PARTITION BY value_seq, class ORDER BY tokens * weight % whole DESC, task_id ASC, workstream_id ASC
+        ) AS turn
+    FROM atoms
+    WHERE tokens IS NOT NULL
+),
+parts AS (
+    SELECT
+        value_seq,
+        task_id,
+        workstream_id,
+        class,
+        CAST(quota + if(turn <= left_over, 1, 0) AS BIGINT) AS tokens
+    FROM quotas
+),
+split AS (
+    SELECT
+        value_seq,
+        task_id,
+        workstream_id,
+        CAST(sum(tokens) FILTER (WHERE class = 'input') AS BIGINT) AS input_tokens,
+        CAST(sum(tokens) FILTER (WHERE class = 'cache_read') AS BIGINT) AS cache_read_tokens,
+        CAST(sum(tokens) FILTER (WHERE class IN ('cache_write_5m', 'cache_write_1h', 'cache_write_other')) AS BIGINT) AS cache_write_tokens,
+        CAST(sum(tokens) FILTER (WHERE class = 'cache_write_5m') AS BIGINT) AS cache_write_5m_tokens,
+        CAST(sum(tokens) FILTER (WHERE class = 'cache_write_1h') AS BIGINT) AS cache_write_1h_tokens,
+        CAST(sum(tokens) FILTER (WHERE class IN ('reasoning', 'output_other')) AS BIGINT) AS output_tokens,
+        CAST(sum(tokens) FILTER (WHERE class = 'reasoning') AS BIGINT) AS reasoning_tokens
+    FROM parts
+    GROUP BY value_seq, task_id, workstream_id
+),
+shared AS (
+    SELECT
+        value_seq, task_id, workstream_id, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_5m_tokens,
+        cache_write_1h_tokens, output_tokens, reasoning_tokens
+    FROM split
+    UNION ALL
+    SELECT
+        s.value_seq, s.task_id, s.workstream_id, u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.cache_write_5m_tokens,
+        u.cache_write_1h_tokens, u.output_tokens, u.reasoning_tokens
+    FROM shares AS s
+    INNER JOIN wanted AS u ON s.value_seq = u.value_seq
+    WHERE s.weight = s.whole
+)
+SELECT
+    u.agent,
+    u.source_id,
+    u.source_class,
+    u.session_id,
+    u.parent_session_id,
+    u.called_at,
+    u.model,
+    u.cwd,
+    u.git_branch,
+    u.git_remote,
+    s.task_id,
+    coalesce(s.workstream_id, w.workstream_id) AS workstream_id,
+    'allocated' AS measurement,
+    s.rule,
+    s.rule_version,
+    s.confidence,
+    s.evidence_seqs,
+    s.weight,
+    s.whole,
+    p.input_tokens,
+    p.cache_read_tokens,
+    p.cache_write_tokens,
+    p.cache_write_5m_tokens,
+    p.cache_write_1h_tokens,
+    p.output_tokens,
+    p.reasoning_tokens,
+    coalesce(p.input_tokens, 0) + coalesce(p.cache_read_tokens, 0) + coalesce(p.cache_write_tokens, 0)
+    + coalesce(p.output_tokens, 0) AS total_tokens,
+    coalesce(p.input_tokens, 0) + coalesce(p.cache_write_tokens, 0) + coalesce(p.output_tokens, 0)
+    AS total_without_cache_read_tokens,
+    u.is_incomplete,
+    u.is_progress_only,
+    u.is_split_unknown,
+    u.is_clamped,
+    u.is_inheritance_unknown,
+    u.is_time_quality,
+    u.is_identity_inferred,
+    u.is_conflict,
+    u.value_seq
+FROM shared AS p
+INNER JOIN shares AS s
+    ON
+        p.value_seq = s.value_seq
+        AND p.task_id IS NOT DISTINCT FROM s.task_id
+        AND p.workstream_id IS NOT DISTINCT FROM s.workstream_id
+INNER JOIN wanted AS u ON p.value_seq = u.value_seq
+LEFT JOIN workstreams_ AS w ON s.task_id = w.task_id

@@ -1,0 +1,135 @@
+"""
+Usage by dimension, class by class: measured, allocated, estimated and superseded, never summed.
+
+By task or workstream measured usage is sliced: each row of `usage_measured` becomes the shares of its tasks and the
+rest that belongs to none, which together are the row.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from projections.read import Tables, Window
+from state.vocabulary import FLAGS
+
+#: What `usage --by` can group by, and the column behind each.
+DIMENSIONS: Final[dict[str, str]] = {
+    "day": "day",
+    "agent": "agent",
+    "model": "model",
+    "session": "session_id",
+    "repo": "repo",
+    "branch": "git_branch",
+    "task": "task_id",
+    "workstream": "workstream_id",
+    "host": "host",
+}
+
+TOKENS: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "total_without_cache_read_tokens",
+)
+
+#: Dimensions that slice rows.
+_SLICING: Final = frozenset({"task", "workstream"})
+
+
+def measured(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+    """
+    Return measured usage grouped by the dimensions *by*; a sum is null where no source stated the part.
+
+    By task or workstream ``measurement`` is `allocated` for their shares, and `measured` for what belongs to none.
+    """
+    if not _SLICING.isdisjoint(by):
+        rows = _with_repo(_SLICES) if "repo" in by else _SLICES
+    else:
+        rows = _CALLS.format(table="usage_attributed" if "repo" in by else "usage_measured")
+    return _grouped(tables, f"{rows} UNION ALL BY NAME {_HIDDEN_CALLS}", by, window)
+
+
+def allocated(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+    """Return the shares of tasks and workstreams, grouped by *by*; their tokens are measured ones."""
+    return _grouped(tables, _with_repo(_SHARES) if "repo" in by else _SHARES, by, window)
+
+
+def estimated(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+    """Return what was only estimated, grouped by *by*; a sum is null where nobody even guessed the part."""
+    return _grouped(tables, "SELECT *, 1 AS calls FROM usage_estimated", by, window)
+
+
+def estimated_tokens(tables: Tables, window: Window) -> int:
+    """Return how many tokens were only estimated, for a note where they are not shown."""
+    if not tables.rows("SELECT 1 FROM events WHERE kind IN ('token_event', 'task') LIMIT 1"):
+        return 0  # nearly always: there is nothing that could be one
+    return estimated(tables, (), window)[0]["total_tokens"] or 0
+
+
+def superseded(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+    """Return superseded statements grouped by *by*; for a running total the tokens are null."""
+    return _grouped(tables, _STATEMENTS, by, window)
+
+
+def _grouped(tables: Tables, rows: str, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+    """Return sums of *rows*, one for each group, also of the classes in it; without dimensions one sum of all."""
+    dimensions = [DIMENSIONS[name] for name in by]
+    names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
+    sums = [f"CAST(sum({token}) AS BIGINT) AS {token}" for token in TOKENS]
+    flags = [f"CAST(coalesce(sum(CAST(is_{flag} AS INTEGER)), 0) AS BIGINT) AS {flag}" for flag in FLAGS]
+    groups = [*dimensions, "measurement"] if by else []
+    selected = [*names, *(["measurement"] if by else []), "CAST(coalesce(sum(calls), 0) AS BIGINT) AS calls"]
+    grouping = f"GROUP BY {', '.join(groups)} ORDER BY {', '.join(groups)}" if by else ""
+    select = ", ".join((*selected, *sums, *flags))
+    query = f"WITH rows_ AS ({_NOTHING} UNION ALL BY NAME {rows}), {_WINDOWED} SELECT {select} FROM windowed {grouping}"  # noqa: S608 - constants
+    parameters = {"timezone": window.timezone, "since": window.since, "until": window.until}
+    return tables.rows(query, parameters)
+
+
+def _with_repo(rows: str) -> str:
+    return f"SELECT s.*, a.repo FROM ({rows}) AS s LEFT JOIN usage_attributed AS a ON s.value_seq = a.value_seq"  # noqa: S608 - constants
+
+
+#: A row with every column that may be asked for, so that a class without one has it null; and no such row.
+_NOTHING: Final = f"""
+    SELECT
+        {", ".join(f"CAST(NULL AS VARCHAR) AS {name}" for name in DIMENSIONS.values() if name not in ("day", "host"))},
+        CAST(NULL AS TIMESTAMP) AS called_at,
+        CAST(NULL AS VARCHAR) AS measurement,
+        CAST(NULL AS BIGINT) AS calls,
+        {", ".join(f"CAST(NULL AS BIGINT) AS {name}" for name in TOKENS)},
+        {", ".join(f"CAST(NULL AS BOOLEAN) AS is_{flag}" for flag in FLAGS)}
+    WHERE false
+"""
+
+_WINDOWED: Final = """
+    windowed AS (
+        SELECT
+            *,
+            CAST(timezone($timezone, timezone('UTC', called_at)) AS DATE) AS day,
+            (SELECT min(host) FROM logs) AS host
+        FROM rows_
+        WHERE ($since IS NULL OR called_at >= $since) AND ($until IS NULL OR called_at < $until)
+    )
+"""
+
+_CALLS: Final = "SELECT *, 1 AS calls FROM {table}"
+
+_SHARES: Final = "SELECT *, 1 AS calls FROM usage_allocated"
+
+_SLICES: Final = f"{_SHARES} UNION ALL BY NAME SELECT * FROM usage_unallocated"  # noqa: S608 - constants
+
+_HIDDEN_CALLS: Final = """
+    SELECT agent, session_id, git_branch, called_at, 'measured' AS measurement, 0 AS calls, true AS is_hidden_calls
+    FROM hidden_calls
+"""
+
+_STATEMENTS: Final = """
+    SELECT *, source_created_at AS called_at, 1 AS calls
+    FROM usage_superseded
+    WHERE reason <> 'same_line'
+"""
