@@ -46,14 +46,6 @@ FACTS: Final[dict[str, str]] = {
         SELECT DISTINCT if(code = 'bad_name', NULL, receipt), code, field, length_bytes FROM inbox_rejected
     """,
     "inbox_superseded": "SELECT kind, message_key, receipt, revision, content_hash FROM inbox_superseded",
-    "repos": "SELECT repo, fact, value FROM repo_facts",
-    "repo_names": "SELECT name, repo FROM repo_names",
-    "reports": """
-        SELECT
-            * EXCLUDE (seq, holding_seq, logged_seq, receipt, raw_usage, rank), logged_seq IS NULL,
-            CAST(raw_usage AS VARCHAR)
-        FROM reported_calls
-    """,
     "rejected": """
         SELECT DISTINCT
             agent, regexp_extract(source, '([^/]*?)(\\.jsonl)?(\\.zst)?$', 1) AS source_name,
@@ -61,7 +53,6 @@ FACTS: Final[dict[str, str]] = {
         FROM rejected
     """,
     "sessions": "SELECT agent, session_id, is_metered FROM sessions",
-    "tasks": "SELECT task_id, workstream_id, repo, status, calls, allocated_tokens, estimated_tokens FROM tasks",
 }
 
 
