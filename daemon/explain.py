@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+from daemon.belonging import belonging
 from daemon.locate import Located, Locator, Place
 from projections.read import Tables, plain
 from state.errors import TallystickError
@@ -17,6 +18,7 @@ FORMULAS: Final[dict[str, str]] = {
     "sum_of_last": "last of value",
     "first_total": "total of value",
     "total_increase": "total of value - total of baseline",
+    "report": "tokens of the message",
 }
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -25,7 +27,7 @@ _EVENT: Final = re.compile(r"#?(\d+)")
 
 class NothingToExplain(TallystickError):
     """
-    No call, session, day or event has this name. `tallystick usage --by day,session` lists what there is.
+    Nothing that was counted has this name. `tallystick usage --by day,session,repo,task` lists what there is.
     """
 
     exit_code = 1
@@ -53,11 +55,13 @@ def explain(tables: Tables, question: Question) -> dict[str, Any]:
     events = _events(tables, calls)
     located = _located(tables, events)
     losers = _losers(tables, calls)
-    rows = [_row(call, events, located, losers) for call in calls]
+    owners = belonging(tables, calls)
+    rows = [_row(call, events, located, losers) | owners[call["value_seq"]] for call in calls]
     return {"schema": "tallystick.explain/1", "what": question.what, "rows": rows, "totals": _totals(calls)}
 
 
-#: The calls behind a day, an event, or a call or session by its id. An event that does not count is behind its winner.
+#: The calls behind a day, an event, a call or session by its id, or behind a task, workstream or repository. What does
+#: not count is behind its winner.
 _CALLS: Final[dict[str, str]] = {
     "day": """
         SELECT * FROM usage_measured
@@ -80,6 +84,15 @@ _CALLS: Final[dict[str, str]] = {
         WHERE (source_id = $what OR session_id = $what) AND ($agent IS NULL OR agent = $agent)
         ORDER BY agent, called_at, source_id
     """,
+    "owner": """
+        SELECT * FROM usage_measured
+        WHERE (
+                value_seq IN (SELECT value_seq FROM usage_attributed WHERE repo = $what)
+                OR value_seq IN (SELECT value_seq FROM usage_allocated WHERE task_id = $what OR workstream_id = $what)
+            )
+            AND ($agent IS NULL OR agent = $agent)
+        ORDER BY agent, called_at, source_id
+    """,
 }
 
 
@@ -90,7 +103,7 @@ def _calls(tables: Tables, question: Question) -> list[dict[str, Any]]:
         return tables.rows(_CALLS["day"], shared | {"timezone": question.timezone})
     if match := _EVENT.fullmatch(question.what):
         return tables.rows(_CALLS["event"], shared | {"what": int(match[1])})
-    return tables.rows(_CALLS["name"], shared)
+    return tables.rows(_CALLS["name"], shared) or tables.rows(_CALLS["owner"], shared)
 
 
 def _check_day(text: str) -> None:
@@ -105,7 +118,8 @@ def _events(tables: Tables, calls: list[dict[str, Any]]) -> dict[int, dict[str, 
     rows = tables.rows(
         """
         SELECT
-            seq, log_id, source, offset_bytes, length_bytes, item_key, line_hash, parser, parser_version, ingested_at
+            seq, log_id, source, offset_bytes, length_bytes, item_key, line_hash, parser, parser_version, ingested_at,
+            producer, receipt
         FROM events WHERE seq IN (SELECT unnest($wanted))
         """,
         {"wanted": wanted},
@@ -125,6 +139,7 @@ def _located(tables: Tables, events: dict[int, dict[str, Any]]) -> dict[int, Loc
             parser=row["parser"],
         )
         for row in events.values()
+        if row["source"] is not None
     ]
     return {each.place.seq: each for each in Locator(tables, salt="").locate(places)}
 
@@ -153,7 +168,7 @@ def _row(
     losers: dict[tuple[str, str], list[dict[str, Any]]],
 ) -> dict[str, Any]:
     evidence = [
-        _evidence(role, events[seq], located[seq])
+        _evidence(role, events[seq], located.get(seq))
         for role, seq in (("value", call["value_seq"]), ("baseline", call["baseline_seq"]))
         if seq is not None
     ]
@@ -171,13 +186,14 @@ def _row(
     }
 
 
-def _evidence(role: str, event: dict[str, Any], located: Located) -> dict[str, Any]:
+def _evidence(role: str, event: dict[str, Any], located: Located | None) -> dict[str, Any]:
+    """Return one event and where its bytes are now; a message has no other place than the log itself."""
     return (
         {"role": role}
         | {name: plain(value) for name, value in event.items()}
         | {
-            "outcome": located.outcome,
-            "readable_at": located.path,
+            "outcome": located.outcome if located else "in_log",
+            "readable_at": located.path if located else None,
         }
     )
 

@@ -89,23 +89,50 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
 
 
 def sessions(settings: Settings, session: str | None, *, as_json: bool) -> int:
-    """Show every session, or the calls of one."""
+    """Show every session, or the calls of one and the chain by which its tokens are somebody's."""
+    if session is not None:
+        return _session(settings, session, as_json=as_json)
     with Tables(settings.state.published) as tables:
-        if session is None:
-            rows = tables.rows("SELECT * FROM sessions ORDER BY agent, first_call_at NULLS LAST, session_id")
-        else:
-            rows = tables.rows(
-                "SELECT * FROM usage_measured WHERE session_id = ? ORDER BY called_at, source_id", [session]
-            )
-        known = session is None or rows or tables.rows("SELECT 1 FROM sessions WHERE session_id = ?", [session])
-    if not known:
-        from daemon.explain import NothingToExplain
-
-        raise NothingToExplain(session=session[:128] if session else None)
-    _show(
-        "tallystick.sessions/1", rows, as_json=as_json, columns=_SESSION_COLUMNS if session is None else _CALL_COLUMNS
-    )
+        rows = tables.rows("SELECT * FROM sessions ORDER BY agent, first_call_at NULLS LAST, session_id")
+    _show("tallystick.sessions/1", rows, as_json=as_json, columns=_SESSION_COLUMNS)
     return DONE
+
+
+def _session(settings: Settings, session: str, *, as_json: bool) -> int:
+    from daemon.belonging import chain
+
+    with Tables(settings.state.published) as tables:
+        calls = tables.rows(
+            "SELECT * FROM usage_measured WHERE session_id = ? ORDER BY called_at, source_id", [session]
+        )
+        if not (calls or tables.rows("SELECT 1 FROM sessions WHERE session_id = ?", [session])):
+            from daemon.explain import NothingToExplain
+
+            raise NothingToExplain(session=session[:128])
+        links = chain(tables, session)
+    rows = [{name: plain(value) for name, value in row.items()} for row in calls]
+    if as_json:
+        show.document({"schema": "tallystick.sessions/1", "rows": rows, "chain": links})
+        return DONE
+    show.table(_CALL_COLUMNS, rows)
+    _show_chain(links)
+    return DONE
+
+
+def _show_chain(links: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    for name in ("parents", "children"):
+        if links[name]:
+            show.out(f"{name}: " + ", ".join(show.safe(str(row["session_id"])) for row in links[name]))
+    for row in links["repos"]:
+        place = f"repo {row['repo']} by {row['repo_rung']}" if row["repo"] else f"repo unattributed: {row['repo_gap']}"
+        show.out(show.safe(f"{place}, in {row['cwd'] or '-'}: {row['calls']} calls, {row['total_tokens']:,} tokens"))
+    for row in links["tasks"]:
+        events = ", ".join(f"#{seq}" for seq in row["evidence_seqs"][:5])
+        why = f"{_names(row)} by {row['rule']} ({row['confidence']}, {events})"
+        show.out(show.safe(f"{why}: {row['calls']} calls, {row['total_tokens']:,} tokens"))
+    rest = links["unallocated"][0]
+    if rest["total_tokens"]:
+        show.out(f"unallocated: {rest['total_tokens']:,} tokens")
 
 
 _SESSION_COLUMNS: Final = (
@@ -230,13 +257,32 @@ def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int
             f"{row['called_at']}  {row['agent']}  {row['source_id']}  {row['total_tokens']} tokens  = {row['formula']}"
         )
         for each in row["evidence"]:
-            place = f"{each['source']} {_where(each)}"
+            place = f"{each['source']} {_where(each)}" if each["source"] else f"message {each['receipt']}"
             show.out(f"    {each['role']:8} #{each['seq']} {show.safe(place)}  {each['outcome']}")
+        show.out(f"    {_owner(row)}")
         for each in row["superseded"]:
             show.out(f"    superseded #{each['seq']} ({each['reason']}, by #{each['by_seq']})")
     totals = document["totals"]
     show.out(f"{totals['calls']} calls, {totals['total_tokens']} tokens")
     return DONE
+
+
+def _owner(row: Mapping[str, Any]) -> str:
+    """Return in a line whose the tokens of a call are, by which evidence, and what is left."""
+    place = f"repo {row['repo']} by {row['repo_rung']}" if row["repo"] else f"repo unattributed: {row['repo_gap']}"
+    shares = [
+        f"{_names(each)} {each['total_tokens']} by {each['rule']} ({each['confidence']}, "
+        + ", ".join(f"#{seq}" for seq in each["evidence_seqs"])
+        + ")"
+        for each in row["allocations"]
+    ]
+    rest = [f"unallocated {row['unallocated_tokens']}"] if row["unallocated_tokens"] or not shares else []
+    return show.safe("; ".join([place, *shares, *rest]))
+
+
+def _names(share: Mapping[str, Any]) -> str:
+    named = [("task", share["task_id"]), ("workstream", share["workstream_id"])]
+    return " ".join(f"{kind} {name}" for kind, name in named if name is not None)
 
 
 def _where(evidence: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@
 -- source: allocated_calls, usage_measured, task_reports
 -- refresh: view
 --
--- Shares are whole numbers by largest remainder, class by class; what is of which is shared first, so that reasoning never exceeds
--- output. Of one row they add up to the row at most; the rest is in usage_unallocated. A class that the row does not state is null.
+-- Shares are whole numbers by largest remainder, class by class; what is of which never exceeds the share of its whole. Of one row they
+-- add up to the row at most; the rest is in usage_unallocated. A class that the row does not state is null.
 -- evidence_seqs are the events that the rule rests on; a task's workstream is the one last reported.
 WITH workstreams_ AS (
     SELECT
@@ -22,21 +22,11 @@ shares AS MATERIALIZED (
     WHERE coalesce(task_id, workstream_id) IS NOT NULL AND weight > 0
 ),
 wanted AS MATERIALIZED (
-    SELECT
-        *,
-        CASE
-            WHEN cache_write_5m_tokens IS NOT NULL AND cache_write_tokens IS NOT NULL THEN least(cache_write_5m_tokens, cache_write_tokens)
-        END AS short_tokens,
-        CASE
-            WHEN cache_write_1h_tokens IS NOT NULL AND cache_write_tokens IS NOT NULL
-                THEN least(cache_write_1h_tokens, greatest(cache_write_tokens - coalesce(cache_write_5m_tokens, 0), 0))
-        END AS long_tokens,
-        CASE WHEN reasoning_tokens IS NOT NULL AND output_tokens IS NOT NULL THEN least(reasoning_tokens, output_tokens) END
-            AS thought_tokens
+    SELECT *
     FROM usage_measured
     WHERE value_seq IN (SELECT value_seq FROM shares)
 ),
-atoms AS (
+parted AS (
     SELECT
         s.value_seq,
         s.task_id,
@@ -44,11 +34,11 @@ atoms AS (
         unnest([
             {'class': 'input', 'tokens': u.input_tokens},
             {'class': 'cache_read', 'tokens': u.cache_read_tokens},
-            {'class': 'cache_write_5m', 'tokens': u.short_tokens},
-            {'class': 'cache_write_1h', 'tokens': u.long_tokens},
-            {'class': 'cache_write_other', 'tokens': u.cache_write_tokens - coalesce(u.short_tokens, 0) - coalesce(u.long_tokens, 0)},
-            {'class': 'reasoning', 'tokens': u.thought_tokens},
-            {'class': 'output_other', 'tokens': u.output_tokens - coalesce(u.thought_tokens, 0)}
+            {'class': 'cache_write', 'tokens': u.cache_write_tokens},
+            {'class': 'cache_write_5m', 'tokens': u.cache_write_5m_tokens},
+            {'class': 'cache_write_1h', 'tokens': u.cache_write_1h_tokens},
+            {'class': 'output', 'tokens': u.output_tokens},
+            {'class': 'reasoning', 'tokens': u.reasoning_tokens}
         ], recursive := true),
         CAST(s.weight AS HUGEINT) AS weight,
         s.whole,
@@ -65,7 +55,7 @@ quotas AS (
         row_number() OVER (
             PARTITION BY value_seq, class ORDER BY tokens * weight % whole DESC, task_id ASC, workstream_id ASC
         ) AS turn
-    FROM atoms
+    FROM parted
     WHERE tokens IS NOT NULL
 ),
 parts AS (
@@ -77,20 +67,33 @@ parts AS (
         CAST(quota + if(turn <= left_over, 1, 0) AS BIGINT) AS tokens
     FROM quotas
 ),
-split AS (
+classes AS (
     SELECT
         value_seq,
         task_id,
         workstream_id,
-        CAST(sum(tokens) FILTER (WHERE class = 'input') AS BIGINT) AS input_tokens,
-        CAST(sum(tokens) FILTER (WHERE class = 'cache_read') AS BIGINT) AS cache_read_tokens,
-        CAST(sum(tokens) FILTER (WHERE class IN ('cache_write_5m', 'cache_write_1h', 'cache_write_other')) AS BIGINT) AS cache_write_tokens,
-        CAST(sum(tokens) FILTER (WHERE class = 'cache_write_5m') AS BIGINT) AS cache_write_5m_tokens,
-        CAST(sum(tokens) FILTER (WHERE class = 'cache_write_1h') AS BIGINT) AS cache_write_1h_tokens,
-        CAST(sum(tokens) FILTER (WHERE class IN ('reasoning', 'output_other')) AS BIGINT) AS output_tokens,
-        CAST(sum(tokens) FILTER (WHERE class = 'reasoning') AS BIGINT) AS reasoning_tokens
+        any_value(tokens) FILTER (WHERE class = 'input') AS input_tokens,
+        any_value(tokens) FILTER (WHERE class = 'cache_read') AS cache_read_tokens,
+        any_value(tokens) FILTER (WHERE class = 'cache_write') AS cache_write_tokens,
+        any_value(tokens) FILTER (WHERE class = 'cache_write_5m') AS cache_write_5m_tokens,
+        any_value(tokens) FILTER (WHERE class = 'cache_write_1h') AS cache_write_1h_tokens,
+        any_value(tokens) FILTER (WHERE class = 'output') AS output_tokens,
+        any_value(tokens) FILTER (WHERE class = 'reasoning') AS reasoning_tokens
     FROM parts
     GROUP BY value_seq, task_id, workstream_id
+),
+split AS (
+    SELECT
+        * REPLACE (
+            CASE
+                WHEN cache_write_1h_tokens IS NOT NULL
+                    THEN least(cache_write_1h_tokens, greatest(coalesce(cache_write_tokens, 0) - coalesce(cache_write_5m_tokens, 0), 0))
+            END AS cache_write_1h_tokens,
+            CASE WHEN cache_write_5m_tokens IS NOT NULL THEN least(cache_write_5m_tokens, coalesce(cache_write_tokens, 0)) END
+                AS cache_write_5m_tokens,
+            CASE WHEN reasoning_tokens IS NOT NULL THEN least(reasoning_tokens, coalesce(output_tokens, 0)) END AS reasoning_tokens
+        )
+    FROM classes
 ),
 shared AS (
     SELECT

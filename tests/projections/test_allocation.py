@@ -318,8 +318,8 @@ def test_declared_thousandths_split_a_row_by_largest_remainder(ledger) -> None:
         "SELECT input_tokens, cache_read_tokens, output_tokens, reasoning_tokens, calls FROM usage_unallocated"
     )
 
-    assert [("T-1", 5, None, 3, 2), ("T-2", 2, None, 1, 1)] == shares
-    assert [(3, None, 3, 2, 0)] == rest
+    assert [("T-1", 5, None, 3, 2), ("T-2", 2, None, 2, 1)] == shares
+    assert [(3, None, 2, 2, 0)] == rest
 
 
 def test_declarations_without_a_number_share_what_the_others_leave(ledger) -> None:
