@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from projections.read import Tables, Window
-from state.vocabulary import FLAGS
+from state.vocabulary import ESTIMATING_ORIGINS, FLAGS
 
 #: What `usage --by` can group by, and the column behind each.
 DIMENSIONS: Final[dict[str, str]] = {
@@ -65,8 +65,8 @@ def estimated(tables: Tables, by: Sequence[str], window: Window) -> list[dict[st
 
 def estimated_tokens(tables: Tables, window: Window) -> int:
     """Return how many tokens were only estimated, for a note where they are not shown."""
-    if not tables.rows("SELECT 1 FROM events WHERE kind IN ('token_event', 'task') LIMIT 1"):
-        return 0  # nearly always: there is nothing that could be one
+    if not tables.rows(_ANY_ESTIMATE):
+        return 0  # nearly always: whether one counts costs more than to see that there is none
     return estimated(tables, (), window)[0]["total_tokens"] or 0
 
 
@@ -122,6 +122,13 @@ _CALLS: Final = "SELECT *, 1 AS calls FROM {table}"
 _SHARES: Final = "SELECT *, 1 AS calls FROM usage_allocated"
 
 _SLICES: Final = f"{_SHARES} UNION ALL BY NAME SELECT * FROM usage_unallocated"  # noqa: S608 - constants
+
+_ANY_ESTIMATE: Final = f"""
+    SELECT 1 FROM token_reports WHERE measurement = 'estimated'
+    UNION ALL
+    SELECT 1 FROM task_reports WHERE status = 'completed' AND origin IN {ESTIMATING_ORIGINS}
+    LIMIT 1
+"""  # noqa: S608 - constants
 
 _HIDDEN_CALLS: Final = """
     SELECT agent, session_id, git_branch, called_at, 'measured' AS measurement, 0 AS calls, true AS is_hidden_calls

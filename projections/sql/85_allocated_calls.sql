@@ -176,7 +176,7 @@ completed_calls AS (
     WHERE s.rule = 'completion_time' AND u.called_at > s.from_at AND u.called_at <= s.until_at
     QUALIFY count(DISTINCT coalesce(u.parent_session_id, u.session_id, '')) OVER (PARTITION BY s.agent, s.until_at) = 1
 ),
-candidates AS (
+candidates AS MATERIALIZED (
     SELECT * FROM declared
     UNION ALL BY NAME
     SELECT * FROM stated
@@ -188,16 +188,23 @@ candidates AS (
     SELECT * FROM branch_calls
     UNION ALL BY NAME
     SELECT * FROM completed_calls
+),
+strongest AS (
+    SELECT
+        value_seq,
+        min(rank) AS rank
+    FROM candidates
+    GROUP BY value_seq
 )
 SELECT
-    value_seq,
-    rule,
+    c.value_seq,
+    c.rule,
     CAST(1 AS BIGINT) AS rule_version,
-    confidence,
-    task_id,
-    workstream_id,
-    coalesce(weight, 1) AS weight,
-    coalesce(whole, 1) AS whole,
-    evidence_seqs
-FROM candidates
-QUALIFY rank = min(rank) OVER (PARTITION BY value_seq)
+    c.confidence,
+    c.task_id,
+    c.workstream_id,
+    coalesce(c.weight, 1) AS weight,
+    coalesce(c.whole, 1) AS whole,
+    c.evidence_seqs
+FROM candidates AS c
+INNER JOIN strongest AS s ON c.value_seq = s.value_seq AND c.rank = s.rank

@@ -97,13 +97,24 @@ split AS (
 ),
 shared AS (
     SELECT
-        value_seq, task_id, workstream_id, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_5m_tokens,
-        cache_write_1h_tokens, output_tokens, reasoning_tokens
-    FROM split
-    UNION ALL
+        s.*,
+        p.* EXCLUDE (value_seq, task_id, workstream_id)
+    FROM split AS p
+    INNER JOIN shares AS s
+        ON
+            p.value_seq = s.value_seq
+            AND p.task_id IS NOT DISTINCT FROM s.task_id
+            AND p.workstream_id IS NOT DISTINCT FROM s.workstream_id
+    UNION ALL BY NAME
     SELECT
-        s.value_seq, s.task_id, s.workstream_id, u.input_tokens, u.cache_read_tokens, u.cache_write_tokens, u.cache_write_5m_tokens,
-        u.cache_write_1h_tokens, u.output_tokens, u.reasoning_tokens
+        s.*,
+        u.input_tokens,
+        u.cache_read_tokens,
+        u.cache_write_tokens,
+        u.cache_write_5m_tokens,
+        u.cache_write_1h_tokens,
+        u.output_tokens,
+        u.reasoning_tokens
     FROM shares AS s
     INNER JOIN wanted AS u ON s.value_seq = u.value_seq
     WHERE s.weight = s.whole
@@ -119,15 +130,15 @@ SELECT
     u.cwd,
     u.git_branch,
     u.git_remote,
-    s.task_id,
-    coalesce(s.workstream_id, w.workstream_id) AS workstream_id,
+    p.task_id,
+    coalesce(p.workstream_id, w.workstream_id) AS workstream_id,
     'allocated' AS measurement,
-    s.rule,
-    s.rule_version,
-    s.confidence,
-    s.evidence_seqs,
-    s.weight,
-    s.whole,
+    p.rule,
+    p.rule_version,
+    p.confidence,
+    p.evidence_seqs,
+    p.weight,
+    p.whole,
     p.input_tokens,
     p.cache_read_tokens,
     p.cache_write_tokens,
@@ -149,10 +160,5 @@ SELECT
     u.is_conflict,
     u.value_seq
 FROM shared AS p
-INNER JOIN shares AS s
-    ON
-        p.value_seq = s.value_seq
-        AND p.task_id IS NOT DISTINCT FROM s.task_id
-        AND p.workstream_id IS NOT DISTINCT FROM s.workstream_id
 INNER JOIN wanted AS u ON p.value_seq = u.value_seq
-LEFT JOIN workstreams_ AS w ON s.task_id = w.task_id
+LEFT JOIN workstreams_ AS w ON p.task_id = w.task_id

@@ -320,7 +320,12 @@ def test_an_estimate_of_a_session_or_a_source_gives_way_to_its_measurement(host:
     """
     An old caller's sum, a report that was estimated before the provider's numbers were known.
     """
-    guess = {"measurement": "estimated", "source_class": "legacy_post", "provider": None, "raw_usage": None}
+    guess: dict[str, Any] = {
+        "measurement": "estimated",
+        "source_class": "legacy_post",
+        "provider": None,
+        "raw_usage": None,
+    }
     write(
         host,
         tokens(**guess, source_id=None, session_id="s"),
@@ -346,7 +351,7 @@ def test_what_an_agents_own_log_states_counts_and_its_report_does_not(host: Host
     """
     The same call reported by a program, before or after the log was read, is no second row.
     """
-    report_of_it = {"source_id": "msg_a", "agent": "claude_code"}
+    report_of_it: dict[str, Any] = {"source_id": "msg_a", "agent": "claude_code"}
     write(host, tokens(**report_of_it))
     assert [("anthropic:msg_a", "report")] == [
         (row["source_id"], row["rule"]) for row in host.rows("SELECT * FROM usage_measured")
@@ -365,7 +370,7 @@ def test_a_reported_session_gives_way_to_its_calls(host: Host) -> None:
     """
     From the agent's log, or reported one by one: a sum over them is not counted beside them.
     """
-    whole = {"scope": "session", "session_id": SESSION, "source_id": SESSION, "provider": "openai"}
+    whole: dict[str, Any] = {"scope": "session", "session_id": SESSION, "source_id": SESSION, "provider": "openai"}
     write(
         host,
         tokens(**whole),
