@@ -2,7 +2,8 @@
 What a line of a Claude Code transcript means.
 
 One API call is one ``message.id``, written on two to ten lines: one per content block, the value on the last. Every
-line with usage is stated; which of them counts is decided in `projections`. Copies in other files keep the id.
+line with usage is stated; which of them counts is decided in `projections`. Copies in other files keep the id. A block
+that calls a tracker's tool states the task it names, once for each line that holds it.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from adapters.contract import (
     LineRejected,
     Observation,
     Root,
+    TaskNamed,
     UsageStated,
 )
 from adapters.decode import (
@@ -38,6 +40,7 @@ from adapters.decode import (
     version_name,
 )
 from adapters.decoder import Decoder
+from adapters.tool_calls import is_mcp, named
 from state.vocabulary import Agent, Confidence, Flag, SourceClass, Witness
 
 #: The agent's own notices (errors, interrupts) carry this model and no usage: not a call.
@@ -146,7 +149,29 @@ class Line(msgspec.Struct):
     data: Progress | None = None
 
 
+class Block(msgspec.Struct):
+    """A content block; what is put into a tool stays undecoded until it is known whose tool it is."""
+
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class Blocks(msgspec.Struct):
+    """``message`` where its blocks are looked at."""
+
+    content: list[Block] | None = None
+
+
+class CallingLine(msgspec.Struct):
+    """An assistant line once more, for its blocks: a line with other content must not cost its usage."""
+
+    message: Blocks | None = None
+
+
 _decode = Decoder(Line, counted=(Usage, CacheCreation, Iteration)).decode
+_decode_calls = Decoder(CallingLine).decode
 
 
 class ClaudeCode:
@@ -156,7 +181,7 @@ class ClaudeCode:
     agent: Agent = "claude_code"
     parser = "claude_code"
     source_class: SourceClass = "claude_transcript"
-    parser_version = 1
+    parser_version = 2
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the configured directories, else both default ones; then the wrappers' own stores."""
@@ -196,13 +221,13 @@ class ClaudeCode:
         return header
 
     def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
-        """State the usage of an assistant line, of the copy in a progress line, or a hidden call."""
+        """State usage and named tasks of an assistant line, usage of the copy in a progress line, or a hidden call."""
         read = _decode(line)
         if isinstance(read, LineRejected):
             return (read,)
         kind = read.type
         if kind == "assistant":
-            return _assistant(read, header)
+            return _with_tasks(_assistant(read, header), line, read, header)
         if kind == "progress" and read.data is not None and read.data.message is not None:
             return _progress(read, read.data, read.data.message, header)
         if kind == "system" and read.subtype in HIDDEN_CALLS:
@@ -215,6 +240,27 @@ def _assistant(read: Line, header: Header) -> tuple[Observation, ...]:
     if message is None or message.usage is None:
         return UNMETERED
     return _usage(read, header, message, message.usage, "transcript")
+
+
+def _with_tasks(said: tuple[Observation, ...], line: bytes, read: Line, header: Header) -> tuple[Observation, ...]:
+    """Add the tasks that the line's tool calls name; of a line that is rejected nothing else is kept."""
+    again = _decode_calls(line)
+    if isinstance(again, LineRejected) or any(isinstance(each, LineRejected) for each in said):
+        return said
+    return (*said, *_tasks_named((again.message or Blocks()).content or (), read, header))
+
+
+def _tasks_named(blocks: Iterable[Block], read: Line, header: Header) -> Iterable[TaskNamed]:
+    for block in blocks:
+        if block.type == "tool_use" and block.input and block.name is not None and is_mcp(block.name):
+            yield from named(
+                block.input,
+                tool_name=block.name,
+                tool_call_id=block.id,
+                session_id=context_id(read.sessionId) or header.session_id,
+                parent_session_id=header.parent_session_id,
+                source_created_at=utc_time(read.timestamp),
+            )
 
 
 def _progress(read: Line, progress: Progress, copy: ProgressMessage, header: Header) -> tuple[Observation, ...]:

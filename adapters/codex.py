@@ -1,9 +1,9 @@
 """
 What a line of a Codex rollout means.
 
-A rollout states running totals, per-response ledger records, the model in force and whose history it carries. All are
-logged as stated. Increases, segments and inherited prefixes need more than one line and are derived later
-(`projections/counters.py`), so a parent seen late still corrects its child.
+A rollout states running totals, per-response ledger records, the model in force, whose history it carries and which
+tasks its tool calls name. All are logged as stated. Increases, segments and inherited prefixes need more than one line
+and are derived later (`projections/counters.py`), so a parent seen late still corrects its child.
 """
 
 import re
@@ -41,6 +41,7 @@ from adapters.decode import (
     version_name,
 )
 from adapters.decoder import Decoder
+from adapters.tool_calls import MCP, is_mcp, named
 from state.vocabulary import Agent, Flag, SourceClass, Witness
 
 #: Known types that hold nothing to count. Types of mid-2025, before lines had a payload, are among them.
@@ -56,6 +57,9 @@ KNOWN_TYPES: Final = frozenset(
         "world_state",
     }
 )
+
+#: Events about a call of an MCP server's tool. Where a program called it, and not the model, there is no other line.
+MCP_EVENTS: Final = frozenset({"mcp_tool_call_begin", "mcp_tool_call_end"})
 
 _THREAD_IN_STEM: Final = re.compile(r"rollout-.*?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})")
 
@@ -83,6 +87,36 @@ class EventMessage(msgspec.Struct):
 
     type: str | None = None
     info: Info | None = None
+
+
+class FunctionCall(msgspec.Struct):
+    """Payload of ``response_item`` where the model calls a tool."""
+
+    type: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    call_id: str | None = None
+
+
+class CallArguments(msgspec.Struct):
+    """The same once more, where the tool is an MCP server's; ``arguments`` is a string that holds JSON."""
+
+    arguments: str | None = None
+
+
+class Invocation(msgspec.Struct):
+    """``invocation`` of an event about an MCP call."""
+
+    server: str | None = None
+    tool: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
+
+
+class McpCall(msgspec.Struct):
+    """Payload of ``event_msg`` once more, where it is about an MCP call."""
+
+    call_id: str | None = None
+    invocation: Invocation | None = None
 
 
 class Git(msgspec.Struct):
@@ -193,6 +227,9 @@ _session_meta = Decoder(SessionMeta, _COUNTED)
 _turn_context = Decoder(TurnContext, _COUNTED)
 _usage_record = Decoder(UsageRecord, _COUNTED)
 _compacted = Decoder(Compacted, _COUNTED)
+_function_call = Decoder(FunctionCall)
+_call_arguments = Decoder(CallArguments)
+_mcp_call = Decoder(McpCall)
 
 
 class Codex:
@@ -202,7 +239,7 @@ class Codex:
     agent: Agent = "codex"
     parser = "codex"
     source_class: SourceClass = "codex_session"
-    parser_version = 1
+    parser_version = 2
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the live and the archived store; a finished rollout is moved from one to the other."""
@@ -228,7 +265,7 @@ class Codex:
         return Header(header.name, header.role, context_id(header.name), None, header.zone)
 
     def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
-        """State a total, a ledger record, the model in force or a session's header."""
+        """State a total, a ledger record, the model in force, a session's header or a task that a tool call names."""
         read = _line.decode(line)
         if isinstance(read, LineRejected):
             return (read,)
@@ -244,7 +281,7 @@ def _observations(read: Line, header: Header) -> tuple[Observation, ...]:
         return _old_line(read, header)
     if kind == "event_msg":
         message = _event_message.decode(raw)
-        return _rejected(message) if isinstance(message, LineRejected) else _token_count(read, message, header)
+        return _rejected(message) if isinstance(message, LineRejected) else _event(read, message, header)
     if kind == "token_usage_record":
         record = _usage_record.decode(raw)
         return _rejected(record) if isinstance(record, LineRejected) else _record(read, record, header, "ledger")
@@ -257,7 +294,56 @@ def _observations(read: Line, header: Header) -> tuple[Observation, ...]:
     if kind == "compacted":
         compacted = _compacted.decode(raw)
         return _rejected(compacted) if isinstance(compacted, LineRejected) else _compaction(read, compacted, header)
+    if kind == "response_item":
+        call = _function_call.decode(raw)
+        return NOTHING if isinstance(call, LineRejected) else _tool_call(read, call, header)
     return NOTHING if kind in KNOWN_TYPES else UNRECOGNISED
+
+
+def _event(read: Line, message: EventMessage, header: Header) -> tuple[Observation, ...]:
+    if message.type not in MCP_EVENTS:
+        return _token_count(read, message, header)
+    call = _mcp_call.decode(read.payload)
+    return NOTHING if isinstance(call, LineRejected) else _mcp_event(read, call, header)
+
+
+def _tool_call(read: Line, call: FunctionCall, header: Header) -> tuple[Observation, ...]:
+    """State the task that a call of an MCP tool names; Codex's own tools are no trackers."""
+    name = _mcp_name(call)
+    if call.type != "function_call" or name is None:
+        return NOTHING
+    given = _call_arguments.decode(read.payload)
+    if isinstance(given, LineRejected) or given.arguments is None:
+        return NOTHING
+    return _named(read, given.arguments.encode("utf-8", "surrogatepass"), name, call.call_id, header)
+
+
+def _mcp_name(call: FunctionCall) -> str | None:
+    """Return the whole name of an MCP tool: newer versions have the server in a field of its own, as a namespace."""
+    if call.name is None or is_mcp(call.name):
+        return call.name
+    return f"{call.namespace.removesuffix('__')}__{call.name}" if call.namespace and is_mcp(call.namespace) else None
+
+
+def _mcp_event(read: Line, call: McpCall, header: Header) -> tuple[Observation, ...]:
+    """State the task that an MCP call names: the same call id as the model's own call, if there is one."""
+    told = call.invocation
+    if told is None or not told.arguments or not told.server or not told.tool:
+        return NOTHING
+    return _named(read, told.arguments, f"{MCP}{told.server}__{told.tool}", call.call_id, header)
+
+
+def _named(
+    read: Line, arguments: "bytes | msgspec.Raw", name: str, call_id: str | None, header: Header
+) -> tuple[Observation, ...]:
+    return named(
+        arguments,
+        tool_name=name,
+        tool_call_id=call_id,
+        session_id=header.session_id,
+        parent_session_id=header.parent_session_id,
+        source_created_at=utc_time(read.timestamp),
+    )
 
 
 def _rejected(payload: LineRejected) -> tuple[Observation, ...]:

@@ -31,6 +31,8 @@ TEXTS = sorted(name for name, adapter in ADAPTERS.items() if adapter.kind != "ro
 STRING_MAX = 200
 
 AS_ID, AS_PATH, AS_REMOTE = f"canary-{MARK}", f"/canary/{MARK}", f"https://canary:{MARK}@example.com/repo"
+#: A tool of a tracker, and the arguments of a call where they are JSON in a string.
+AS_TOOL, AS_ARGUMENTS = f"mcp__{AS_ID}", json.dumps({"task_id": AS_ID})
 
 
 def lines_of(case):
@@ -158,7 +160,7 @@ def test_list_of_stored_positions_is_exact(agent):
     stored = set()
     for header, line in readable(agent):
         for path in positions(line):
-            for canary in (AS_ID, AS_PATH, AS_REMOTE, f"x/{AS_ID}"):
+            for canary in (AS_ID, AS_PATH, AS_REMOTE, f"x/{AS_ID}", AS_TOOL, AS_ARGUMENTS):
                 said = read(agent, json.dumps(changed(line, path, canary)).encode(), header)
                 if MARK in json.dumps(plain(said)):
                     stored.add(named(path))
