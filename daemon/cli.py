@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = _verb(verbs, "verify", _verify, "is the log what was once committed?")
     verify.add_argument("--sources", action="store_true", help="reopen surviving files and compare line hashes")
     _inbox(verbs)
+    _task(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     sql = _verb(verbs, "sql", _sql, "query the published tables")
@@ -146,6 +147,39 @@ def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     status.add_argument("receipt", metavar="RECEIPT", help="as submit printed it")
     status.add_argument("--wait", default="0", metavar="SECONDS", help="how long to wait while it is pending")
     _verb(actions, "list", _inbox_list, "messages that wait, and those that were rejected")
+
+
+def _task(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "say what a task has come to, and to which task tokens belong"
+    parser = verbs.add_parser("task", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    report = _verb(actions, "report", _task_report, "say what a task has come to, and print the receipt")
+    report.add_argument("task", metavar="ID", help="id of the task, as its tracker names it")
+    report.add_argument("status", metavar="STATUS", help="open, in_progress, blocked, completed, failed or cancelled")
+    report.add_argument("--session", metavar="S", help="session that worked on it")
+    report.add_argument("--agent", metavar="A", help="agent that worked on it")
+    report.add_argument("--workstream", metavar="W", help="workstream to which it belongs")
+    report.add_argument("--repo", metavar="R", help="repository in which it is worked on")
+    report.add_argument("--at", metavar="TIME", help="since when")
+    report.add_argument("--origin", metavar="WORD", default="operator", help="what makes the report (default operator)")
+    report.add_argument("--estimated-input-tokens", metavar="N", help="a guess, for where nothing was measured")
+    report.add_argument("--estimated-output-tokens", metavar="N", help="the same for output")
+    report.add_argument("--key", metavar="K", help="what it is about; sent again, it is the same message")
+    report.add_argument("--revision", metavar="N", help="order among the messages of the key; the greatest holds")
+    allocate = _verb(actions, "allocate", _task_allocate, "declare to which task tokens belong")
+    allocate.add_argument("task", metavar="ID", help="the task; - for none, or for a workstream alone")
+    target = allocate.add_mutually_exclusive_group(required=True)
+    target.add_argument("--session", metavar="S", help="all calls of this session")
+    target.add_argument("--call", metavar="C", help="this one call")
+    allocate.add_argument("--agent", metavar="A", help="agent of that session or call")
+    allocate.add_argument("--since", metavar="T", help="only calls from this day or time on")
+    allocate.add_argument("--until", metavar="T", help="only calls before this day or time")
+    allocate.add_argument(
+        "--permille", metavar="N", help="thousandths of the tokens (default: an equal part of the rest)"
+    )
+    allocate.add_argument("--workstream", metavar="W", help="workstream to which they belong")
+    allocate.add_argument("--withdraw", action="store_true", help="take this declaration back")
+    allocate.add_argument("--what-if", action="store_true", help="write nothing, show what it would be")
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -264,6 +298,43 @@ def _inbox_list(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.inbox_verbs import listing
 
     return listing(settings, as_json=options.json)
+
+
+def _task_report(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.task_verbs import Report, report
+
+    wanted = Report(
+        task=options.task,
+        status=options.status,
+        session=options.session,
+        agent=options.agent,
+        workstream=options.workstream,
+        repo=options.repo,
+        at=options.at,
+        origin=options.origin,
+        estimated_input_tokens=options.estimated_input_tokens,
+        estimated_output_tokens=options.estimated_output_tokens,
+        key=options.key,
+        revision=options.revision,
+    )
+    return report(settings, wanted, as_json=options.json)
+
+
+def _task_allocate(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.task_verbs import Declaration, allocate
+
+    wanted = Declaration(
+        task=options.task,
+        session=options.session,
+        call=options.call,
+        agent=options.agent,
+        since=options.since,
+        until=options.until,
+        permille=options.permille,
+        workstream=options.workstream,
+        is_withdrawn=options.withdraw,
+    )
+    return allocate(settings, wanted, is_asking=options.what_if, as_json=options.json)
 
 
 def _count(text: str) -> int:

@@ -82,18 +82,36 @@ def submit(
         NotSubmitted: There is no room, or the disk did not confirm.
         InboxUnsafe, StateUnusable: The inbox cannot be used.
     """
+    receipt, content = checked(kind, body, producer=producer, key=key, revision=revision, now=now)
+    _write(paths, receipt, content)
+    return receipt
+
+
+def checked(
+    kind: str,
+    body: Mapping[str, Any],
+    *,
+    producer: str,
+    key: str | None = None,
+    revision: int | None = None,
+    now: datetime | None = None,
+) -> tuple[str, bytes]:
+    """
+    Return receipt and content of the message that `submit` would write, and write nothing.
+
+    Raises:
+        MessageRefused: It is no message.
+    """
     message: dict[str, Any] = {"schema": SCHEMA, "kind": kind, "producer": producer, "body": dict(body)}
     message |= {name: value for name, value in (("key", key), ("revision", revision)) if value is not None}
     message["created_at"] = utc_text((now or datetime.now(UTC)).astimezone(UTC))
     try:
         content = json.dumps(message).encode("ascii")
-        receipt = check(content).receipt or os.urandom(16).hex()
+        return check(content).receipt or os.urandom(16).hex(), content
     except Refused as refused:
         raise MessageRefused(**_facts(refused.code, refused.field)) from None
     except (TypeError, ValueError, RecursionError):
         raise MessageRefused(rule="invalid_json") from None  # their text may quote the body
-    _write(paths, receipt, content)
-    return receipt
 
 
 def outcome(paths: StatePaths, receipt: str, *, wait_seconds: float = 0.0) -> Outcome:

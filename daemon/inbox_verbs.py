@@ -43,7 +43,7 @@ def send(
     settings: Settings, kind: str, file: str, *, key: str | None, revision: str | None, producer: str, as_json: bool
 ) -> int:
     """Put the body in *file* (`-` for standard input) into the inbox, and print the receipt."""
-    receipt = submit(settings.state, kind, _body(file), producer=producer, key=key, revision=_revision(revision))
+    receipt = submit(settings.state, kind, _body(file), producer=producer, key=key, revision=revision_of(revision))
     if as_json:
         show.document({"schema": "tallystick.inbox.submit/1", "receipt": receipt})
     else:
@@ -137,7 +137,8 @@ def _body(file: str) -> dict[str, Any]:
         raise MessageRefused(field="body", rule=refused.code) from None
 
 
-def _revision(text: str | None) -> int | None:
+def revision_of(text: str | None) -> int | None:
+    """Return the revision that an option states; null when it states none."""
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20):

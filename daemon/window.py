@@ -46,6 +46,17 @@ def window_of(since: str | None, until: str | None, timezone: str, now: datetime
     return Window(start, end, timezone)
 
 
+def moment_of(option: str, text: str | None, timezone: str = "UTC") -> datetime | None:
+    """
+    Return one time as an aware one in UTC; null for no text.
+
+    Raises:
+        BadTime: It is neither a day, a time nor a duration back from now.
+    """
+    read = _moment(option, text, _zone(timezone), datetime.now(UTC))
+    return None if read is None else read.replace(tzinfo=UTC)
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)

@@ -466,5 +466,17 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
 
-    for verb in ("demo", "ingest", "usage", "sessions", "status", "explain", "verify", "inbox", "rebuild", "sql"):
+    for verb in (
+        "demo",
+        "ingest",
+        "usage",
+        "sessions",
+        "status",
+        "explain",
+        "verify",
+        "inbox",
+        "task",
+        "rebuild",
+        "sql",
+    ):
         assert f"    {verb} " in text

@@ -1,0 +1,162 @@
+"""What `tallystick task report | allocate` does once its options are read: one message to the inbox each."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from daemon import show
+from daemon.inbox_client import MessageRefused, checked, submit
+from daemon.inbox_verbs import revision_of
+from daemon.provenance import utc_text
+from daemon.settings import Settings
+from daemon.window import moment_of
+
+DONE: Final = 0
+
+#: Who says what an operator types.
+PRODUCER: Final = "operator"
+
+#: In the place of a task: it is none.
+NO_TASK: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The options of `task report`, as words; null where nothing was said."""
+
+    task: str
+    status: str
+    session: str | None
+    agent: str | None
+    workstream: str | None
+    repo: str | None
+    at: str | None
+    origin: str | None
+    estimated_input_tokens: str | None
+    estimated_output_tokens: str | None
+    key: str | None
+    revision: str | None
+
+    def body(self) -> dict[str, Any]:
+        """
+        Return the body of the message.
+
+        Raises:
+            BadTime, MessageRefused: A time or a number is none.
+        """
+        return _known(
+            task_id=self.task,
+            status=self.status,
+            session_id=self.session,
+            agent=self.agent,
+            workstream_id=self.workstream,
+            repo=self.repo,
+            origin=self.origin,
+            estimated_input_tokens=_number("estimated_input_tokens", self.estimated_input_tokens),
+            estimated_output_tokens=_number("estimated_output_tokens", self.estimated_output_tokens),
+            at=_time("--at", self.at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """The options of `task allocate`, as words; one of ``session`` and ``call`` is null."""
+
+    task: str
+    session: str | None
+    call: str | None
+    agent: str | None
+    since: str | None
+    until: str | None
+    permille: str | None
+    workstream: str | None
+    is_withdrawn: bool
+
+    def body(self) -> dict[str, Any]:
+        """
+        Return the body of the message.
+
+        Raises:
+            BadTime, MessageRefused: A time or a number is none.
+        """
+        return _known(
+            session_id=self.session,
+            source_id=self.call,
+            agent=self.agent,
+            since=_time("--since", self.since),
+            until=_time("--until", self.until),
+            task_id=None if self.task == NO_TASK else self.task,
+            workstream_id=self.workstream,
+            permille=_number("permille", self.permille),
+            is_withdrawn=self.is_withdrawn or None,
+        )
+
+
+def report(settings: Settings, wanted: Report, *, as_json: bool) -> int:
+    """Say what a task has come to, and print the receipt."""
+    revision = revision_of(wanted.revision)
+    receipt = submit(settings.state, "task", wanted.body(), producer=PRODUCER, key=wanted.key, revision=revision)
+    _sent("tallystick.task.report/1", receipt, wanted.key, revision, as_json=as_json)
+    return DONE
+
+
+def allocate(settings: Settings, wanted: Declaration, *, is_asking: bool, as_json: bool) -> int:
+    """Declare to which task tokens belong, and print the receipt; when only asking, write nothing."""
+    body = wanted.body()
+    key, revision = declaration_key(body), time.time_ns() // 1_000_000
+    if is_asking:
+        checked("allocation", body, producer=PRODUCER, key=key, revision=revision)
+        return what_if(settings, body, as_json=as_json)
+    receipt = submit(settings.state, "allocation", body, producer=PRODUCER, key=key, revision=revision)
+    _sent("tallystick.task.allocate/1", receipt, key, revision, as_json=as_json)
+    return DONE
+
+
+def what_if(settings: Settings, body: Mapping[str, Any], *, as_json: bool) -> int:  # noqa: ARG001 - the tables are there
+    """Show what a declaration would say; nothing is written."""
+    if as_json:
+        show.document({"schema": "tallystick.task.what_if/1", "body": dict(body)})
+    else:
+        show.out(json.dumps(body))
+    return DONE
+
+
+def declaration_key(body: Mapping[str, Any]) -> str:
+    """
+    Return the key of a declaration: tokens and window meant, and to what they belong.
+
+    The same declared again, with another share for example or withdrawn, takes the place of what was declared before.
+    Where there is a task its workstream is no part of the key: it is a fact about the task that may be put right.
+    """
+    belongs_to = ("task_id",) if "task_id" in body else ("workstream_id",)
+    named = ("session_id", "source_id", "agent", "since", "until", *belongs_to)
+    about = json.dumps({name: body[name] for name in named if name in body}, sort_keys=True)
+    return f"allocation:{hashlib.sha256(about.encode('ascii')).hexdigest()[:32]}"
+
+
+def _sent(schema: str, receipt: str, key: str | None, revision: int | None, *, as_json: bool) -> None:
+    if as_json:
+        show.document({"schema": schema, "receipt": receipt, "key": key, "revision": revision})
+    else:
+        show.out(receipt)
+
+
+def _known(**stated: object) -> dict[str, Any]:
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def _time(option: str, text: str | None) -> str | None:
+    moment = moment_of(option, text)
+    return None if moment is None else utc_text(moment)
+
+
+def _number(field: str, text: str | None) -> int | None:
+    """Return the whole number that an option states; how great it may be, the contract says."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise MessageRefused(field=f"body.{field}", rule="invalid_field")
+    return int(text)
