@@ -17,6 +17,7 @@ from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
 from daemon.settings import Settings
+from daemon.task_rules import record
 from projections.build import Projection, ProjectionUnusable
 from state.cursors import Cursor
 from state.errors import TallystickError
@@ -92,6 +93,7 @@ def catch_up(
 ) -> Caught:
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
+        record(log, settings, clock)
         read = Ingest(log, clock, progress).run(seen)
         # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
         anew = log.recovery is not None and bool(log.recovery.read_again)

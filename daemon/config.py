@@ -9,9 +9,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
+from daemon.patterns import what_is_wrong
 from state.errors import TallystickError
+from state.evidence import RuleSet, Trailers
+from state.vocabulary import TASK_BRANCH_PATTERN, TASK_TRAILERS, WORKSTREAM_TRAILERS
 
 FILE_NAME = "config.toml"
 
@@ -36,10 +40,41 @@ class LogConfig(_Strict):
     )
 
 
+def _usable(pattern: str) -> str:
+    """Return *pattern* if the tables can run it; the error names what is wrong with it, and not the pattern."""
+    wrong = what_is_wrong(pattern) if pattern else None
+    if wrong is not None:
+        raise PydanticCustomError(wrong, "the tables cannot run this pattern")
+    return pattern
+
+
+#: A regular expression whose one group is an id; empty for none.
+BranchPattern = Annotated[str, Field(pattern=r"^[ -~]{0,256}$"), AfterValidator(_usable)]
+
+
+class TasksConfig(_Strict):
+    """How branches and commits name tasks."""
+
+    branch_pattern: BranchPattern = Field(TASK_BRANCH_PATTERN, description="its group is the task; empty for none")
+    workstream_branch_pattern: BranchPattern = Field("", description="its group is the workstream; empty for none")
+    task_trailers: Trailers = Field(TASK_TRAILERS, description="trailers of a commit that name a task")
+    workstream_trailers: Trailers = Field(WORKSTREAM_TRAILERS, description="trailers that name a workstream")
+
+    def rules(self) -> RuleSet:
+        """Return the same as evidence."""
+        return RuleSet(
+            branch_pattern=self.branch_pattern or None,
+            workstream_branch_pattern=self.workstream_branch_pattern or None,
+            task_trailers=self.task_trailers,
+            workstream_trailers=self.workstream_trailers,
+        )
+
+
 class Config(_Strict):
     """Everything that may stand in the file; what is left out keeps its default."""
 
     log: LogConfig = Field(LogConfig(), description="how the log is kept")
+    tasks: TasksConfig = Field(TasksConfig(), description="how branches and commits name tasks")
 
 
 def read_config(path: Path) -> Config:

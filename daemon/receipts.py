@@ -1,24 +1,18 @@
-"""
-What the log says of messages: the published tables are asked, and for what is newer the log itself.
+"""What the log says of messages: the published tables are asked, and for what is newer the log itself."""
 
-Nothing here needs the log's lock. Tables that are not of this log, or of before a damage to it, are not believed.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import msgspec
 
-from projections.read import NothingPublished, Tables, TablesUnusable
-from state.head import Mark
+from daemon.logged import logged
+from projections.read import Tables
 from state.paths import StatePaths
-from state.read import event_lines, holds, slices
-from state.upcast import upcast_line
 
-#: What an event line of interest contains; quotes inside a string are escaped, so no value can look like it.
-_MARKS: Final = (b'"receipt":"', b'"k":"recovery"')
+#: What an event line of interest contains.
+_MARK: Final = b'"receipt":"'
 
 _ASKED: Final = "SELECT seq, receipt, content_hash, kind, message_key AS key, revision, code, field FROM events"
 
@@ -39,6 +33,9 @@ class Told(msgspec.Struct, frozen=True):
     def rank(self) -> tuple[int, str]:
         """Order among the messages of one key, as in `projections/sql/81_ranked_messages.sql`."""
         return -1 if self.revision is None else self.revision, self.content_hash or ""
+
+
+_decode = msgspec.json.Decoder(Told).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +64,8 @@ class Recorded:
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
-            self._tables = self._trusted(held)
-            self._newer = list(_told(self._paths, self._mark()))
-            if self._tables is not None and any(each.kind == "recovery" for each in self._newer):
-                # The log lost events since these tables were made: they may hold what the log does not.
-                self._tables = None
-                self._newer = list(_told(self._paths, None))
+            self._tables, newer = held.enter_context(logged(self._paths, _MARK))
+            self._newer = [_decode(line) for line in newer]
             self._held = held.pop_all()
         return self
 
@@ -116,22 +109,3 @@ class Recorded:
         if self._tables is None:
             return []
         return [Told(**row) for row in self._tables.rows(f"{_ASKED} WHERE {condition}", parameters)]
-
-    def _trusted(self, held: ExitStack) -> Tables | None:
-        try:
-            tables = held.enter_context(Tables(self._paths.published))
-        except (NothingPublished, TablesUnusable):
-            return None
-        mark = tables.head().mark
-        return tables if mark is not None and holds(self._paths.log_directory, mark) else None
-
-    def _mark(self) -> Mark | None:
-        return self._tables.head().mark if self._tables is not None else None
-
-
-def _told(paths: StatePaths, mark: Mark | None) -> Iterator[Told]:
-    decode = msgspec.json.Decoder(Told).decode
-    for part in slices(paths.log_directory, mark.seq if mark else -1, mark):
-        for line in event_lines(part):
-            if any(each in line for each in _MARKS):
-                yield decode(upcast_line(line))

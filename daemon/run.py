@@ -16,6 +16,7 @@ from daemon.mailbox import Mailbox
 from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
 from daemon.settings import Settings
+from daemon.task_rules import record
 from projections.retention import retire_old
 from state.errors import DiskFull
 
@@ -40,6 +41,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         journal.info("daemon_started", version=program, head_seq=log.head.seq)
         for damage in log.recovery.damaged if log.recovery is not None else ():
             journal.error("log_damaged", segment=damage.segment, offset_bytes=damage.start_offset_bytes)
+        record(log, settings, clock)
         projector = Projector(
             settings.state,
             journal,

@@ -311,7 +311,8 @@ def verify(settings: Settings, *, with_sources: bool, as_json: bool) -> int:
 
 def rebuild(settings: Settings, *, as_json: bool) -> int:
     """Make the tables anew from the log, and publish them."""
-    from daemon.bootstrap import open_log, refresh_and_publish
+    from daemon.bootstrap import open_log, refresh_and_publish, utc_now
+    from daemon.task_rules import record
     from projections.hashes import facts_hash, tables_hash
 
     if not settings.state.log_directory.is_dir():
@@ -319,6 +320,7 @@ def rebuild(settings: Settings, *, as_json: bool) -> int:
 
         raise NothingPublished(path=settings.state.log_directory)
     with open_log(settings) as log:
+        record(log, settings, utc_now)
         events = refresh_and_publish(settings, anew=True)
         head = log.head.seq
     with Tables(settings.state.published) as tables:

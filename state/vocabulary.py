@@ -274,6 +274,12 @@ EventKind = Literal[
 #: does: not an import, a status sync, a migration, a consistency run.
 ESTIMATING_ORIGINS: Final = ("operator", "hook", "agent")
 
+#: How a branch and a commit name a task where the operator's configuration says nothing: `feature/ABC-12-login`, and
+#: the trailer `Task: ABC-12`. No branch names a workstream by itself.
+TASK_BRANCH_PATTERN: Final = r"(?:^|[/_-])([A-Z][A-Z0-9]+-[0-9]+)(?:$|[/_.-])"
+TASK_TRAILERS: Final = ("Task", "Task-Id")
+WORKSTREAM_TRAILERS: Final = ("Workstream",)
+
 FLAGS: Final[tuple[str, ...]] = get_args(Flag)
 
 WORD_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.config import Config, ConfigUnusable, read_config
+from daemon.patterns import what_is_wrong
 from daemon.settings import load
+from daemon.task_rules import DEFAULTS
 
 
 def test_no_file_keeps_everything(tmp_path: Path) -> None:
@@ -33,6 +38,16 @@ def test_retention_is_said_in_days(tmp_path: Path) -> None:
         ('[log]\nretention_days = "secret"\n', "entry=log.retention_days, rule=int_type"),
         ("[log]\nretention_dayz = 1\n", "entry=log.retention_dayz, rule=extra_forbidden"),
         ("[lg]\nx = 1\n", "entry=lg, rule=extra_forbidden"),
+        ("[tasks]\nbranch_pattern = '(secret'\n", "entry=tasks.branch_pattern, rule=no_pattern"),
+        ("[tasks]\nbranch_pattern = 'secret'\n", "entry=tasks.branch_pattern, rule=needs_one_group"),
+        ("[tasks]\nbranch_pattern = '(secret)(x)'\n", "entry=tasks.branch_pattern, rule=needs_one_group"),
+        ("[tasks]\nbranch_pattern = '(secret)(?=x)'\n", "entry=tasks.branch_pattern, rule=not_re2"),
+        ("[tasks]\nworkstream_branch_pattern = '(secret)\\1'\n", "entry=tasks.workstream_branch_pattern, rule=not_re2"),
+        ("[tasks]\nbranch_pattern = '(secret\u00e4)'\n", "entry=tasks.branch_pattern, rule=string_pattern_mismatch"),
+        ("[tasks]\nbranch_pattern = 5\n", "entry=tasks.branch_pattern, rule=string_type"),
+        ("[tasks]\ntask_trailers = 'secret'\n", "entry=tasks.task_trailers, rule=tuple_type"),
+        ("[tasks]\ntask_trailers = ['my secret']\n", "entry=tasks.task_trailers, rule=string_pattern_mismatch"),
+        ("[tasks]\ntrailers = []\n", "entry=tasks.trailers, rule=extra_forbidden"),
         ("[log\n", "reason=TOMLDecodeError"),
         ("\xff", "reason=TOMLDecodeError"),
     ],
@@ -64,3 +79,83 @@ def test_the_file_is_looked_for_where_systemd_and_xdg_say(tmp_path: Path, monkey
     assert Path("/x/tallystick/config.toml") == load(None, None).config_file
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", "/etc/tallystick:/y")
     assert Path("/etc/tallystick/config.toml") == load(None, None).config_file
+
+
+def test_what_is_left_out_of_tasks_keeps_its_default(tmp_path: Path) -> None:
+    """
+    A file that says nothing of tasks holds the same rules as no file; what it says holds for that entry alone.
+    """
+    file = tmp_path / "config.toml"
+    file.write_text("[log]\nretention_days = 365\n", encoding="utf-8")
+    assert DEFAULTS == read_config(file).tasks.rules()
+
+    file.write_text("[tasks]\nbranch_pattern = '^t/([0-9]+)'\n", encoding="utf-8")
+
+    assert DEFAULTS.model_copy(update={"branch_pattern": "^t/([0-9]+)"}) == read_config(file).tasks.rules()
+
+
+def test_an_empty_pattern_and_an_empty_list_switch_off(tmp_path: Path) -> None:
+    """
+    Null, not a pattern that finds nothing by accident.
+    """
+    file = tmp_path / "config.toml"
+    file.write_text("[tasks]\nbranch_pattern = ''\ntask_trailers = []\nworkstream_trailers = []\n", encoding="utf-8")
+
+    rules = read_config(file).tasks.rules()
+
+    assert (None, None) == (rules.branch_pattern, rules.workstream_branch_pattern)
+    assert ((), ()) == (rules.task_trailers, rules.workstream_trailers)
+
+
+#: Branches, and the task that the default pattern finds in each.
+BRANCHES = {
+    "ABC-12": "ABC-12",
+    "feature/ABC-12": "ABC-12",
+    "feature/ABC-12-login": "ABC-12",
+    "bob_ABC-12_login": "ABC-12",
+    "fix-A1-7.hotfix": "A1-7",
+    "ABC-12/part-2": "ABC-12",
+    "main": "",
+    "feature/abc-12": "",
+    "ABC-12x": "",
+    "xABC-12": "",
+    "A-12": "",
+    "release-2026": "",
+    "feature/ABC-": "",
+}
+
+
+@pytest.mark.parametrize(("branch", "task"), BRANCHES.items())
+def test_the_default_pattern_finds_a_task_in_the_tables(branch: str, task: str) -> None:
+    """
+    As trackers name tasks and people name branches: a key in capitals, a dash, a number, and an end on both sides.
+    """
+    assert DEFAULTS.branch_pattern is not None
+    assert what_is_wrong(DEFAULTS.branch_pattern) is None
+    with duckdb.connect() as connection:
+        found = connection.execute("SELECT regexp_extract(?, ?, 1)", [branch, DEFAULTS.branch_pattern]).fetchone()
+
+    assert (task,) == found
+
+
+PARTS = st.sampled_from(
+    [*r"()[]{}|?*+^$.\\", "(?:", "(?=", "(?<!", "(?P<x>", "a", "7", "-", r"\d", r"\1", "{1000}", "[^/]"]
+)
+
+
+@given(st.lists(PARTS, max_size=8).map("".join))
+def test_a_pattern_that_is_taken_runs_in_the_tables(pattern: str) -> None:
+    """
+    Whatever an operator writes: what is not refused at the start ends no refresh later.
+    """
+    if what_is_wrong(pattern) is not None:
+        return
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE branches AS SELECT * FROM (VALUES ('a-7'), (''), ('a/b'), (NULL)) AS t (name)")
+        connection.execute("CREATE TABLE rules AS SELECT ? AS pattern", [pattern])
+
+        rows = connection.execute(
+            "SELECT regexp_extract(name, ?, 1), regexp_extract(name, pattern, 1) FROM branches, rules", [pattern]
+        ).fetchall()
+
+    assert all(constant == stored for constant, stored in rows)
