@@ -179,7 +179,10 @@ def _task(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     )
     allocate.add_argument("--workstream", metavar="W", help="workstream to which they belong")
     allocate.add_argument("--withdraw", action="store_true", help="take this declaration back")
-    allocate.add_argument("--what-if", action="store_true", help="write nothing, show what it would be")
+    allocate.add_argument("--what-if", action="store_true", help="write nothing, show whose tokens would change")
+    _verb(actions, "list", _task_list, "every task: what was measured for it, and what only estimated")
+    task = _verb(actions, "show", _task_show, "one task: its reports, its shares of calls, by which rule")
+    task.add_argument("task", metavar="ID", help="id of the task")
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -335,6 +338,18 @@ def _task_allocate(options: argparse.Namespace, settings: Settings) -> int:
         is_withdrawn=options.withdraw,
     )
     return allocate(settings, wanted, is_asking=options.what_if, as_json=options.json)
+
+
+def _task_list(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.owners import list_tasks
+
+    return list_tasks(settings, as_json=options.json)
+
+
+def _task_show(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.owners import show_task
+
+    return show_task(settings, options.task, as_json=options.json)
 
 
 def _count(text: str) -> int:

@@ -5,11 +5,13 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon import show
 from daemon.inbox_client import MessageRefused, checked, submit
 from daemon.inbox_verbs import revision_of
+from daemon.message import check
 from daemon.provenance import utc_text
 from daemon.settings import Settings
 from daemon.window import moment_of
@@ -108,19 +110,24 @@ def allocate(settings: Settings, wanted: Declaration, *, is_asking: bool, as_jso
     body = wanted.body()
     key, revision = declaration_key(body), time.time_ns() // 1_000_000
     if is_asking:
-        checked("allocation", body, producer=PRODUCER, key=key, revision=revision)
-        return what_if(settings, body, as_json=as_json)
+        _, content = checked("allocation", body, producer=PRODUCER, key=key, revision=revision)
+        return what_if(settings, content, as_json=as_json)
     receipt = submit(settings.state, "allocation", body, producer=PRODUCER, key=key, revision=revision)
     _sent("tallystick.task.allocate/1", receipt, key, revision, as_json=as_json)
     return DONE
 
 
-def what_if(settings: Settings, body: Mapping[str, Any], *, as_json: bool) -> int:  # noqa: ARG001 - the tables are there
-    """Show what a declaration would say; nothing is written."""
+def what_if(settings: Settings, content: bytes, *, as_json: bool) -> int:
+    """Show whose tokens would be others' if this message were in the log; nothing is written."""
+    from daemon.owners import what_would_change
+
+    changes = what_would_change(settings, check(content).event("0" * 32, datetime.now(UTC)))
     if as_json:
-        show.document({"schema": "tallystick.task.what_if/1", "body": dict(body)})
+        show.document({"schema": "tallystick.task.what_if/1", "body": json.loads(content)["body"], "rows": changes})
+    elif changes:
+        show.table(tuple(changes[0]), changes)
     else:
-        show.out(json.dumps(body))
+        show.out("nothing would change")
     return DONE
 
 

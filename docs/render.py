@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from daemon import heartbeat, journal, watch
 from daemon.explain import FORMULAS
 from daemon.message import Envelope
+from daemon.owners import NEXT_STEPS
 from projections.build import Projection
 from projections.catalog import Relation, relations
 from state import vocabulary
@@ -71,6 +72,9 @@ def rendered(text: str) -> str:
         "blindness": _blindness,
         "journal": _journal,
         "heartbeat": _heartbeat,
+        "allocation_rules": lambda: _vocabulary("AllocationRule"),
+        "repo_rungs": lambda: _vocabulary("RepoRung"),
+        "repo_gaps": _repo_gaps,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
 
@@ -155,6 +159,17 @@ def _blindness() -> str:
 
 def _journal() -> str:
     return _word_rows("Event", journal.Event, Path(journal.__file__).read_text("utf-8"))
+
+
+def _vocabulary(name: str) -> str:
+    return _word_rows(name, getattr(vocabulary, name), Path(vocabulary.__file__).read_text("utf-8"))
+
+
+def _repo_gaps() -> str:
+    """Return why a call belongs to no repository, and what to do about it."""
+    rows = _vocabulary("RepoGap").splitlines()[2:]
+    steps = "\n".join(f"{row} {NEXT_STEPS[row.split('`')[1]]} |" for row in rows)
+    return f"| word | meaning | next step |\n|---|---|---|\n{steps}\n"
 
 
 def _heartbeat() -> str:

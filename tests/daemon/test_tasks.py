@@ -504,12 +504,22 @@ def test_a_declaration_can_be_taken_back_and_made_again(host: Host) -> None:
 
 def test_asking_what_if_writes_nothing(host: Host) -> None:
     """
-    Not even a state directory.
+    It shows whose tokens would be others'; without tables nothing can be tried, and not even a directory is made.
     """
-    told = document(host, "task", "allocate", "T-1", "--session", "s-1", "--permille", "300", "--what-if")
-
-    assert {"session_id": "s-1", "task_id": "T-1", "permille": 300} == told["body"]
+    asking = ("task", "allocate", "T-1", "--session", SESSION, "--permille", "500", "--what-if")
+    assert 3 == say(host, *asking)
     assert not host.state.root.exists()
+    host.claude().write_bytes(claude_line("msg_a", 90))
+    host.ingest()
+    before = {path: path.read_bytes() for path in host.state.root.rglob("*") if path.is_file()}
+
+    told = document(host, *asking)
+
+    assert {"session_id": SESSION, "task_id": "T-1", "permille": 500} == told["body"]
+    assert [("T-1", 0, 50), (None, 100, 50)] == [
+        (row["task_id"], row["total_tokens_before"], row["total_tokens_after"]) for row in told["rows"]
+    ]
+    assert before == {path: path.read_bytes() for path in host.state.root.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from fractions import Fraction
 
 import pytest
 
+from projections.catalog import relations
 from projections.hashes import FACTS, facts_hash
+from state.vocabulary import ESTIMATING_ORIGINS, TASK_BRANCH_PATTERN
 from tests.projections.conftest import Live
 from tests.projections.ledger import (
     CLASSES,
@@ -546,3 +548,14 @@ def test_a_fact_of_an_allocation_is_in_the_facts_hash(ledger) -> None:
         hashes.append(facts_hash(ledger.connection))
 
     assert 4 == len(set(hashes))
+
+
+def test_the_default_pattern_of_branches_is_the_one_in_the_vocabulary(ledger) -> None:
+    """
+    Written down twice, as the tables read no Python; and who may leave an estimate is, too.
+    """
+    ledger.write([])
+
+    assert [(TASK_BRANCH_PATTERN,)] == ledger.rows("SELECT branch_pattern FROM task_rules")
+    text = next(each.sql for each in relations() if each.name == "estimates")
+    assert f"origin IN {ESTIMATING_ORIGINS}" in text
