@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--sources", action="store_true", help="reopen surviving files and compare line hashes")
     _inbox(verbs)
     _task(verbs)
+    _repo(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     sql = _verb(verbs, "sql", _sql, "query the published tables")
@@ -183,6 +184,26 @@ def _task(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _verb(actions, "list", _task_list, "every task: what was measured for it, and what only estimated")
     task = _verb(actions, "show", _task_show, "one task: its reports, its shares of calls, by which rule")
     task.add_argument("task", metavar="ID", help="id of the task")
+
+
+def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "say which checkouts, remotes and names belong to a repository"
+    parser = verbs.add_parser("repo", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    register = _verb(
+        actions, "register", _repo_register, "register a checkout, or remotes, directories and commits, by a name"
+    )
+    place = "a checkout (default: here, unless --remote, --path or --root say what belongs to it)"
+    register.add_argument("place", nargs="?", metavar="PATH", help=place)
+    register.add_argument("--name", metavar="SLUG", help="its name (default: the path of its remote origin)")
+    register.add_argument("--remote", action="append", default=[], metavar="URL", help="an address; several times")
+    register.add_argument("--path", action="append", default=[], metavar="P", help="a directory; several times")
+    register.add_argument("--root", action="append", default=[], metavar="COMMIT", help="a first commit; several times")
+    register.add_argument("--withdraw", action="store_true", help="take back a registration of exactly this")
+    alias = _verb(actions, "alias", _repo_alias, "register further names of a repository")
+    alias.add_argument("slug", metavar="SLUG", help="the name under which it is shown")
+    alias.add_argument("others", nargs="+", metavar="OTHER", help="a name that means the same")
+    alias.add_argument("--withdraw", action="store_true", help="take the further names back")
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -350,6 +371,26 @@ def _task_show(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.owners import show_task
 
     return show_task(settings, options.task, as_json=options.json)
+
+
+def _repo_register(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repo_verbs import Registration, register
+
+    asked = Registration(
+        place=options.place,
+        name=options.name,
+        remotes=options.remote,
+        paths=options.path,
+        roots=options.root,
+        is_withdrawn=options.withdraw,
+    )
+    return register(settings, asked, as_json=options.json)
+
+
+def _repo_alias(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repo_verbs import alias
+
+    return alias(settings, options.slug, options.others, is_withdrawn=options.withdraw, as_json=options.json)
 
 
 def _count(text: str) -> int:
