@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from adapters.registry import same_names
+from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.guard import readers
 from daemon.inbox import Inbox, Taken, take_all
@@ -93,10 +94,12 @@ def catch_up(
 ) -> Caught:
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
-        record(log, settings, clock)
-        read = Ingest(log, clock, progress).run(seen)
+        rules = record(log, settings, clock)
+        ingest = Ingest(log, clock, progress)
+        read = ingest.run(seen)
         # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
         anew = log.recovery is not None and bool(log.recovery.read_again)
+        look_once(ingest, Checkouts(clock, rules), None if anew else settings.state)
         try:
             messages = take_all(Inbox(settings.state, log.log_id, clock), log)
         except InboxUnsafe:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from daemon.checkout_reader import Looking
 from daemon.ingest import Pass
 from daemon.living import SCHEMA
 from daemon.projector import Projected
@@ -40,6 +41,9 @@ FIELDS: Final[dict[str, str]] = {
     "watch.blindness": "why changes may go unheard; empty when all are heard",
     "sweep.age_seconds": "since the last sweep over all roots ended",
     "sweep.files": "log files it met",
+    "checkouts.busy_seconds": "for how long a directory has been looked at by now; null when none is",
+    "checkouts.waiting": "directories of the logs that are to be looked at",
+    "checkouts.failure": "why a checkout could not be read last; null when nothing is wrong",
     "inbox.failure": "why nothing is taken from the inbox; null when nothing is wrong",
     "sources.AGENT.backlog_bytes": "bytes behind the marks of this agent's files",
     "sources.AGENT.unreadable": "places of this agent that the last sweep could not read",
@@ -61,6 +65,7 @@ class Signs:
     backlog: Mapping[str, int]
     agents: Mapping[str, str]  #: by name of the adapter
     inbox_failure: str | None
+    checkouts: Looking
 
 
 def document(signs: Signs, at: datetime) -> dict[str, Any]:
@@ -90,6 +95,11 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
         },
         "watch": {"blindness": sorted(signs.blindness)},
         "sweep": {"age_seconds": _age(now, signs.swept_at), "files": None if swept is None else swept.files},
+        "checkouts": {
+            "busy_seconds": _age(now, signs.checkouts.since),
+            "waiting": signs.checkouts.waiting,
+            "failure": signs.checkouts.failure,
+        },
         "inbox": {"failure": signs.inbox_failure},
         "sources": {
             agent: {"backlog_bytes": backlog[agent], "unreadable": denied[agent]}

@@ -164,6 +164,7 @@ class Ingest:
         self._adapters: dict[str, Adapter] = {}
         self._shrunk: dict[str, _Shrunk] = {}
         self._endless: dict[str, _Endless] = {}
+        self._directories: set[str] = set()
         #: Bytes read since this object was made.
         self.read_bytes = 0
         #: Bytes of each source that are behind its mark; sources without any are not in here.
@@ -255,6 +256,12 @@ class Ingest:
         """Whether some file waits for `poll_shrunk`."""
         return bool(self._shrunk)
 
+    def taken_directories(self) -> set[str]:
+        """Return the working directories of the lines that were read since the last call."""
+        taken = self._directories.copy()
+        self._directories.clear()
+        return taken
+
     def commit(self) -> int:
         """Make what was read durable; returns the number of events."""
         count = self.batch.commit()
@@ -331,7 +338,7 @@ class Ingest:
         )
         if start is not known:
             self._move(key, cursor)  # with what was just stated of the file, whatever becomes of reading it
-        reading = Reading(found.adapter, header, source, cursor, self._log.log_id)
+        reading = Reading(found.adapter, header, source, cursor, self._log.log_id, self._directories)
         try:
             if not self._take(key, reading, source):
                 return True
@@ -364,7 +371,7 @@ class Ingest:
             state="present",
         )
         stamp = Stamp(adapter, source.path, cursor.generation, header, self._clock())
-        statements = Statements(stamp, self._log.log_id, is_reparsed=cursor.is_reparsed)
+        statements = Statements(stamp, self._log.log_id, self._directories, is_reparsed=cursor.is_reparsed)
         if adapter.kind == "document":
             is_idle = self._is_final(source.status)
             moves = read_document(adapter, header, source, cursor, key, statements, self._remembered, is_idle=is_idle)

@@ -42,10 +42,11 @@ class Counts:
 
 @dataclass(slots=True)
 class Statements:
-    """The evidence of items, as it is collected."""
+    """The evidence of items, as it is collected; ``directories`` gets the working directories they name."""
 
     stamp: Stamp
     salt: str
+    directories: set[str] = field(default_factory=set)
     is_reparsed: bool = False
     counts: Counts = field(default_factory=Counts)
     events: list[bytes] = field(default_factory=list)
@@ -69,6 +70,8 @@ class Statements:
             self.rejected(seen, place, content)
         else:
             self.counts.usage_lines += isinstance(seen, UsageStated)
+            if cwd := getattr(seen, "cwd", None):
+                self.directories.add(cwd)
             self.events.append(self.stamp.item_event(seen, place))
 
     def rejected(self, seen: LineRejected, place: ItemPlace, content: bytes | None) -> None:

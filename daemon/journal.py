@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, Protocol
 from daemon.show import safe
 
 Event = Literal[
+    "checkout_failed",  #: a checkout could not be read, or what is recorded of them; it is tried again
+    "checkout_hangs",  #: a directory of the logs does not answer; only the other checkouts wait for it
     "daemon_started",  #: the log is open, the first sweep begins
     "daemon_ready",  #: the first sweep is done
     "daemon_stopping",  #: asked to end; what was read is committed first

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from daemon import heartbeat
+from daemon.checkout_reader import CheckoutReader
 from daemon.discover import Found, Place, Seen, look_at, look_below
 from daemon.guard import failures
 from daemon.inbox import Inbox
@@ -23,10 +24,12 @@ from daemon.mailbox import Mail, Mailbox
 from daemon.projector import Projector
 from daemon.schedule import Schedule
 from daemon.sweeper import Sweeper
+from daemon.task_rules import DEFAULTS
 from daemon.upkeep import compressing, seal_when_old
 from daemon.watch import Watch
 from state.cursors import Cursor
 from state.errors import DiskFull, StateUnusable
+from state.evidence import RuleSet
 from state.log import Log
 from state.paths import StatePaths
 
@@ -44,6 +47,7 @@ class Pace:
     something changed during the last ``hot_for``. ``batch`` is how long a batch may grow while more is being read.
     A segment that was begun ``seal`` ago is closed; ``upkeep`` is how often that is looked at, and what is closed is
     compressed. ``retire`` is how often old evidence is looked for, if an operator wants it retired at all.
+    A checkout in which somebody works is looked at every ``checkout``.
     """
 
     sweep_all: float = 300.0
@@ -56,6 +60,7 @@ class Pace:
     seal: float = 86_400.0
     upkeep: float = 3_600.0
     retire: float = 86_400.0
+    checkout: float = 300.0
     slice: float = 0.05
     batch: float = 0.25
     retry_first: float = 1.0
@@ -85,6 +90,7 @@ class Loop:
         journal: Journal,
         clock: Callable[[], datetime],
         pace: Pace | None = None,
+        rules: RuleSet = DEFAULTS,
     ) -> None:
         self._paths = paths
         self._log = log
@@ -114,6 +120,10 @@ class Loop:
         )
         self.ingest = Ingest(log, clock, is_live=True)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
+        is_believing = log.recovery is None or not log.recovery.read_again
+        self._checkouts = CheckoutReader(
+            paths, mailbox, journal, clock, rules, look_seconds=pace.checkout, is_believing=is_believing
+        )
         self.sweeper = Sweeper(places, zone, self.ingest, self._watch, self._look, journal, clock)
         self.state: State = "starting"
         self._started_at = now = time.monotonic()
@@ -142,6 +152,7 @@ class Loop:
             StateReplaced: Nobody would read what we write.
         """
         self._watch.start()
+        self._checkouts.start()
         self.sweeper.begin()
         try:
             while self.state != "stopping":
@@ -149,7 +160,9 @@ class Loop:
         finally:
             self._schedule.stop()
             self._watch.stop()
+            self._checkouts.stop()
         self._journal.info("daemon_stopping", head_seq=self._log.head.seq)
+        self._take_in(self._mailbox.take(0))
         with contextlib.suppress(DiskFull):  # the sources keep what is not committed
             self._commit()
 
@@ -170,6 +183,7 @@ class Loop:
     def _turn(self, mail: Mail) -> None:
         """Take in what came, do what is due, commit what was read."""
         now = time.monotonic()
+        self._take_in(mail)
         if "stop" in mail.wishes:
             self.state = "stopping"
             return
@@ -185,6 +199,12 @@ class Loop:
         self._check_place(now)
         if now >= self._due["heartbeat"]:
             self._beat()
+
+    def _take_in(self, mail: Mail) -> None:
+        """Take the evidence that other threads have found; unlike a hint, nobody finds it a second time."""
+        if mail.events:
+            self.ingest.batch.add(mail.events)
+            self._batch_since = self._batch_since or time.monotonic()
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -232,6 +252,7 @@ class Loop:
     def _commit(self) -> None:
         is_new = not self.ingest.batch.is_empty
         self.ingest.commit()
+        self._checkouts.see(self.ingest.taken_directories())
         self._intake.done()
         self._batch_since = None
         # During the first sweep the tables wait: one large step costs less than a thousand small ones.
@@ -323,6 +344,7 @@ class Loop:
             backlog=self.ingest.backlog,
             agents={place.adapter.parser: place.adapter.agent for place in self._places},
             inbox_failure=self._intake.failure,
+            checkouts=self._checkouts.state(),
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))

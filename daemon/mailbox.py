@@ -1,11 +1,12 @@
 """
-What other threads want of the loop: paths to look at, and things to do.
+What other threads want of the loop: paths to look at, evidence to commit, and things to do.
 
 Wishes are sets, not queues: a file that changed a thousand times is looked at once. When there are too many paths they
 are dropped and a sweep is asked to make up for them, so that a storm of changes costs no memory.
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,10 +18,15 @@ Wish = Literal["sweep_all", "sweep_hot", "make_up", "seal", "stop"]
 
 @dataclass(slots=True)
 class Mail:
-    """What was wished since the last look into the box; ``directories`` are new, and wanted with all below them."""
+    """
+    What was wished since the last look into the box; ``directories`` are new, and wanted with all below them.
+
+    ``events`` are for the log, and never dropped.
+    """
 
     paths: list[str] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
+    events: list[bytes] = field(default_factory=list)
     wishes: set[Wish] = field(default_factory=set)
 
 
@@ -31,6 +37,7 @@ class Mailbox:
         self._changed = threading.Condition()
         self._paths: dict[str, None] = {}
         self._directories: dict[str, None] = {}
+        self._events: list[bytes] = []
         self._wishes: set[Wish] = set()
 
     def put_path(self, path: str) -> None:
@@ -40,6 +47,12 @@ class Mailbox:
     def put_directory(self, path: str) -> None:
         """Say that a directory is new."""
         self._put(self._directories, path)
+
+    def put_events(self, events: Sequence[bytes]) -> None:
+        """Hand over evidence that another thread has found."""
+        with self._changed:
+            self._events.extend(events)
+            self._changed.notify()
 
     def wish(self, wish: Wish) -> None:
         """Say that something is to be done."""
@@ -58,8 +71,8 @@ class Mailbox:
     def take(self, timeout_seconds: float) -> Mail:
         """Return all there is, waiting for the first at most *timeout_seconds*."""
         with self._changed:
-            if not (self._paths or self._directories or self._wishes) and timeout_seconds > 0:
+            if not (self._paths or self._directories or self._events or self._wishes) and timeout_seconds > 0:
                 self._changed.wait(timeout_seconds)
-            mail = Mail(list(self._paths), list(self._directories), self._wishes)
-            self._paths, self._directories, self._wishes = {}, {}, set()
+            mail = Mail(list(self._paths), list(self._directories), self._events, self._wishes)
+            self._paths, self._directories, self._events, self._wishes = {}, {}, [], set()
         return mail

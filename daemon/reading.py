@@ -26,13 +26,22 @@ _NUL_RUN: Final = (LineRejected(code="nul_run"),)
 
 
 class Reading:
-    """The lines of one open file on their way to evidence."""
+    """The lines of one open file on their way to evidence; *directories* gets the working directories they name."""
 
-    def __init__(self, adapter: LineAdapter, header: Header, source: SourceFile, cursor: Cursor, salt: str) -> None:
+    def __init__(
+        self,
+        adapter: LineAdapter,
+        header: Header,
+        source: SourceFile,
+        cursor: Cursor,
+        salt: str,
+        directories: set[str],
+    ) -> None:
         self._adapter = adapter
         self._header = header
         self._source = source
         self._salt = salt
+        self._directories = directories
         self._start = cursor
         self.offset_bytes = cursor.offset_bytes
         self.lines = cursor.lines
@@ -132,6 +141,8 @@ class Reading:
                 events.append(stamp.line_event(seen, offset, len(line), salted_hash(self._salt, line)))
             else:
                 self._usage += kind is UsageStated
+                if cwd := getattr(seen, "cwd", None):
+                    self._directories.add(cwd)
                 name = name or line_hash(line)
                 events.append(stamp.line_event(seen, offset, len(line), name))
 

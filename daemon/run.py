@@ -41,7 +41,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         journal.info("daemon_started", version=program, head_seq=log.head.seq)
         for damage in log.recovery.damaged if log.recovery is not None else ():
             journal.error("log_damaged", segment=damage.segment, offset_bytes=damage.start_offset_bytes)
-        record(log, settings, clock)
+        rules = record(log, settings, clock)
         projector = Projector(
             settings.state,
             journal,
@@ -49,7 +49,16 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             retention=_retention(settings, clock),
         )
         loop = Loop(
-            settings.state, log, roots(settings), settings.zone, mailbox, projector, journal, clock, pace or Pace()
+            settings.state,
+            log,
+            roots(settings),
+            settings.zone,
+            mailbox,
+            projector,
+            journal,
+            clock,
+            pace or Pace(),
+            rules,
         )
         log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
         projector.start()

@@ -553,7 +553,7 @@ def test_what_is_rewritten_while_it_is_read_is_not_taken_as_read(host: Host, mea
     header = Header(SESSION, "main", SESSION)
     with SourceFile(str(log)) as source:
         start = Cursor("claude_code", str(log), "1:1:1", 1, len(first), continuity=continuity(source, len(first)))
-        reading = Reading(CLAUDE, header, source, start, "salt")
+        reading = Reading(CLAUDE, header, source, start, "salt", set())
         (chunk,) = source.chunks(len(first))
         reading.events(chunk, host.now)
         assert len(first + second) == reading.proven(chunk).offset_bytes
@@ -578,7 +578,7 @@ def test_what_is_appended_while_it_is_read_disproves_nothing(host: Host) -> None
     log.write_bytes(claude_line("msg_a", 5))
     with SourceFile(str(log)) as source:
         reading = Reading(
-            CLAUDE, Header(SESSION, "main", SESSION), source, Cursor("claude_code", str(log), "1:1:1", 1), "s"
+            CLAUDE, Header(SESSION, "main", SESSION), source, Cursor("claude_code", str(log), "1:1:1", 1), "s", set()
         )
         (chunk,) = source.chunks(0)
         reading.events(chunk, host.now)

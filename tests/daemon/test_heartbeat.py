@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from daemon import heartbeat
+from daemon.checkout_reader import Looking
 from daemon.heartbeat import FIELDS, Signs
 from daemon.ingest import Pass
 from daemon.projector import Projected
@@ -24,6 +25,7 @@ SIGNS = Signs(
     backlog={"codex:/srv/a.jsonl": 5, "codex:/srv/b.jsonl": 6, "gptme_new:/srv/c": 1},
     agents={"codex": "codex", "gptme_new": "gptme", "gptme": "gptme"},
     inbox_failure=None,
+    checkouts=Looking(waiting=3),
 )
 AT = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
@@ -60,7 +62,8 @@ def test_what_never_was_is_null() -> None:
     Before the first sweep and the first tables there is no age and no lag, not a zero.
     """
     young = Signs("starting", 0.0, SIGNS.head, Projected(), is_projector_alive=False, blindness=(), last_sweep=None,
-                  swept_at=None, backlog={}, agents={"codex": "codex"}, inbox_failure=None)  # fmt: skip
+                  swept_at=None, backlog={}, agents={"codex": "codex"}, inbox_failure=None,
+                  checkouts=Looking())  # fmt: skip
     document = heartbeat.document(young, AT)
 
     assert (None, None, None) == (
