@@ -55,7 +55,8 @@ class Message:
     One file of the inbox as it was read, not yet evidence.
 
     ``event`` is null when the log already holds the message. ``content_hash`` is null for what is to be rejected.
-    ``version`` names the file's content: what was put in its place since is another message.
+    ``version`` names the file's content: what was put in its place since is another message. ``cwd`` is the working
+    directory that it names, null when it names none.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Message:
     content_hash: str | None
     event: bytes | None
     version: tuple[int, int, int]
+    cwd: str | None = None
 
     @property
     def is_rejected(self) -> bool:
@@ -179,7 +181,7 @@ class Inbox:
             return Message(name, receipt, None, rejection(receipt, refused, status.st_size, now), version)
         except FileNotFoundError:
             return None
-        return Message(name, receipt, checked.content_hash, event, version)
+        return Message(name, receipt, checked.content_hash, event, version, getattr(checked.body, "cwd", None))
 
     def _salted(self, name: str) -> str:
         """Name a file whose own name may be anything, and hence is not repeated anywhere."""

@@ -33,18 +33,19 @@ class Intake:
         """Say whether a changed *path* is a message."""
         return path.startswith(self._prefix)
 
-    def take(self, batch: Batch) -> None:
-        """Put what waits into *batch*, as much as one turn may hold."""
+    def take(self, batch: Batch) -> set[str]:
+        """Put what waits into *batch*, as much as one turn may hold; return the working directories it names."""
         self.is_due = False
         try:
             messages = self._inbox.take(TURN_MAX)
         except (InboxUnsafe, StateUnusable) as error:
             self._tell(error)
-            return
+            return set()
         self.failure = None
         self.is_due = len(messages) == TURN_MAX
         self._taken += messages
         batch.add(events(messages))
+        return {each.cwd for each in messages if each.cwd is not None}
 
     def done(self) -> None:
         """Remove the files of what is committed now."""

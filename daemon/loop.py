@@ -211,7 +211,7 @@ class Loop:
     def _read(self, mail: Mail) -> None:
         """Read what was told of, a little more of what is large, and a slice of the sweep."""
         if self._intake.is_due or any(self._intake.is_told_by(path) for path in mail.paths):
-            self._intake.take(self.ingest.batch)
+            self._checkouts.see(self._intake.take(self.ingest.batch))
             self._commit()
         for path in mail.paths:
             seen = look_at(self._places, path, self._zone)

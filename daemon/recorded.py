@@ -36,11 +36,25 @@ ORDER BY seq DESC
 LIMIT 20000
 """
 _DIRECTORIES: Final = """
+WITH named AS (
+    SELECT
+        seq,
+        ingested_at,
+        cwd
+    FROM events
+    WHERE starts_with(cwd, '/')
+    UNION ALL
+    SELECT
+        seq,
+        ingested_at,
+        body ->> '$.cwd' AS cwd
+    FROM events
+    WHERE kind = 'token_event' AND starts_with(body ->> '$.cwd', '/')
+)
 SELECT
     cwd,
     max(ingested_at) AS seen_at
-FROM events
-WHERE starts_with(cwd, '/')
+FROM named
 GROUP BY cwd
 ORDER BY max(seq) DESC
 LIMIT 5000

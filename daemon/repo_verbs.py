@@ -64,7 +64,7 @@ class Registration:
 def register(settings: Settings, asked: Registration, *, as_json: bool) -> int:
     """Say what belongs to a repository: the checkout at a place, or what the options name."""
     is_stated = bool(asked.remotes or asked.paths or asked.roots)
-    facts = None if asked.place is None and is_stated else _checkout(asked.place or ".", asked.name)
+    facts = None if asked.place is None and is_stated else _checkout(asked.place or ".")
     remotes = [*_remotes(facts), *map(_remote, asked.remotes)]
     body = {
         "repo": _slug(asked.name, "--name") if asked.name is not None else _named_by(facts),
@@ -124,12 +124,12 @@ def _is_known(settings: Settings, key: str) -> bool:
 # -- what a checkout says ------------------------------------------------------------------------------------------
 
 
-def _checkout(place: str, name: str | None) -> CheckoutFacts:
+def _checkout(place: str) -> CheckoutFacts:
     path = os.path.abspath(place)  # noqa: PTH100 - names of any bytes
     looked = look(path, Histories())
     if looked is None or looked.facts.state != "present":
         state = "missing" if looked is None else looked.facts.state
-        raise NoCheckout(path=show.safe(path), state=state, name=name)
+        raise NoCheckout(path=show.safe(path), state=state)
     return looked.facts
 
 
@@ -176,6 +176,8 @@ def _remote(url: str) -> str:
     name = remote_name(url)
     if name is None:
         raise BadFact(option="--remote", rule="empty")
+    if name.startswith(_HASHED):
+        show.warn("--remote is no address of a host and a path: it is kept as a hash, and only the very same is found")
     return name
 
 

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 import pytest
 
 from daemon.bootstrap import catch_up, seen_files
+from daemon.checkout_reader import CheckoutReader
+from daemon.inbox_client import submit
+from daemon.mailbox import PATHS_MAX, Mailbox
 from state.evidence import KINDS, RuleSet
 from tests.daemon.conftest import Host, claude_line, codex_lines, later
 from tests.daemon.live import QUICK, Daemon, append, daemon, needs, until
@@ -298,6 +303,41 @@ def test_the_daemon_records_a_checkout_and_each_commit_while_somebody_works(host
     assert {"busy_seconds": None, "waiting": 0, "failure": None} == run.health()["checkouts"]
 
 
+def test_a_directory_that_a_report_names_is_looked_at_too(host: Host, top: Path) -> None:
+    """
+    Tokens that another program reports belong to a repository as well.
+    """
+    body = {"measurement": "estimated", "source_class": "llm_connect", "input_tokens": 5, "cwd": str(top)}
+    with daemon(host, pace=PACE) as run:
+        submit(host.state, "token_event", body, producer="test")
+        until(lambda: events(host, "checkout"), "checkout recorded")
+        run.stop()
+    host.state.published.unlink()
+    host.ingest()  # makes the tables anew
+    shutil.rmtree(top)
+    worked(host, top.parent, "msg_a")
+    host.ingest()
+
+    assert "gone" in [each["state"] for each in events(host, "checkout")]
+
+
+def test_a_log_that_lost_its_end_gets_the_checkout_again(host: Host, top: Path) -> None:
+    """
+    Tables that say more than the log are not believed.
+    """
+    worked(host, top, "msg_a")
+    host.ingest()
+    worked(host, top, "msg_b")
+    host.ingest()
+    (segment,) = host.state.log_directory.glob("*.ndjson")
+    content = segment.read_bytes()
+    at = content.index(b'"k":"checkout"')
+    segment.write_bytes(content[:at] + b"X" + content[at + 1 :])
+    host.ingest()
+
+    assert 1 == len(host.rows("SELECT 1 FROM events WHERE kind = 'checkout'"))
+
+
 def test_a_restarted_daemon_records_nothing_twice_and_what_changed_meanwhile(host: Host, top: Path) -> None:
     """
     Nobody worked there since; it is looked at all the same, once.
@@ -363,3 +403,43 @@ def tracer_of(run: Daemon) -> int:
     assert run.process is not None
     status = Path(f"/proc/{run.process.pid}/status").read_text()
     return int(status.partition("TracerPid:")[2].split()[0])
+
+
+class Told:
+    """A journal that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def error(self, event: str, **_: object) -> None:
+        self.events.append(event)
+
+    info = warning = error
+
+
+def test_a_look_that_hangs_is_told_once(host: Host) -> None:
+    """
+    At the beats after a minute; and again only when another look hangs.
+    """
+    told = Told()
+    reader = CheckoutReader(host.state, Mailbox(), told, lambda: host.now)
+    for begun in (time.monotonic(), time.monotonic() - 61, time.monotonic() - 61, None, time.monotonic() - 61):
+        reader._since = begun
+        reader.state()
+
+    assert ["checkout_hangs", "checkout_hangs"] == told.events
+
+
+def test_evidence_that_is_handed_over_is_never_dropped() -> None:
+    """
+    Unlike paths, of which too many are no hint any more; and it wakes who waits.
+    """
+    mailbox = Mailbox()
+    for number in range(PATHS_MAX + 1):
+        mailbox.put_path(f"/{number}")
+        mailbox.put_events([b"%d" % number])
+
+    assert PATHS_MAX + 1 == len(mailbox.take(0).events)
+    waiting = threading.Timer(0.1, mailbox.put_events, [[b"late"]])
+    waiting.start()
+    assert [b"late"] == mailbox.take(60).events
