@@ -204,6 +204,9 @@ def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     alias.add_argument("slug", metavar="SLUG", help="the name under which it is shown")
     alias.add_argument("others", nargs="+", metavar="OTHER", help="a name that means the same")
     alias.add_argument("--withdraw", action="store_true", help="take the further names back")
+    _verb(actions, "list", _repo_list, "every repository with its usage, and what belongs to none, and why")
+    explain = _verb(actions, "explain", _repo_explain, "why a directory, or what, belongs to a repository or to none")
+    explain.add_argument("what", metavar="WHAT", help="a repository, one of its names, or a directory")
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -385,6 +388,18 @@ def _repo_register(options: argparse.Namespace, settings: Settings) -> int:
         is_withdrawn=options.withdraw,
     )
     return register(settings, asked, as_json=options.json)
+
+
+def _repo_list(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.owners import list_repos
+
+    return list_repos(settings, as_json=options.json)
+
+
+def _repo_explain(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.owners import explain_repo
+
+    return explain_repo(settings, options.what, as_json=options.json)
 
 
 def _repo_alias(options: argparse.Namespace, settings: Settings) -> int:

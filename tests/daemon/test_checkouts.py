@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from daemon.bootstrap import catch_up, seen_files
 from daemon.checkout_reader import CheckoutReader
 from daemon.inbox_client import submit
 from daemon.mailbox import PATHS_MAX, Mailbox
-from state.evidence import KINDS, RuleSet
+from state.evidence import KINDS
 from tests.daemon.conftest import Host, claude_line, codex_lines, later
 from tests.daemon.live import QUICK, Daemon, append, daemon, needs, until
 from tests.daemon.repositories import commit, git, repository
@@ -247,11 +248,13 @@ def test_an_old_checkout_has_no_commits_to_record(host: Host, tmp_path: Path) ->
     assert [new] == [each["commit"] for each in events(host, "git_commit")]
 
 
-def test_the_names_of_trailers_are_the_operators(host: Host, top: Path) -> None:
+def test_the_names_of_trailers_are_the_operators(host: Host, top: Path, tmp_path: Path) -> None:
     commit(top, "title\n\nTask: T-1\nTicket: T-2\nEpic: e\n")
     worked(host, top, "msg_a")
-    rules = RuleSet(task_trailers=("ticket",), workstream_trailers=("Epic",))
-    catch_up(host.settings, seen_files(host.settings), clock=lambda: host.now, rules=rules)
+    config = tmp_path / "config.toml"
+    config.write_text('[tasks]\ntask_trailers = ["ticket"]\nworkstream_trailers = ["Epic"]\n')
+    settings = replace(host.settings, config_file=config)
+    catch_up(settings, seen_files(settings), clock=lambda: host.now)
 
     last = events(host, "git_commit")[-1]
 
