@@ -109,7 +109,7 @@ marked_calls AS (
         u.value_seq,
         CASE s.rule WHEN 'task_report' THEN 2 ELSE 3 END AS rank,
         s.rule,
-        'high' AS confidence,
+        CASE s.rule WHEN 'task_report' THEN 'high' ELSE 'medium' END AS confidence,
         s.task_id,
         s.workstream_id,
         s.evidence_seqs

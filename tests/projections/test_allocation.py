@@ -273,7 +273,7 @@ def test_the_strongest_rule_alone_allocates_and_names_its_evidence(ledger) -> No
         ("completion_time", 1, "low", [2]),
         ("branch", 1, "medium", [1, 3]),
         ("commit_trailer", 1, "medium", [4]),
-        ("tool_call", 1, "high", [5]),
+        ("tool_call", 1, "medium", [5]),
         ("task_report", 1, "high", [6]),
         ("declared", 1, "high", [7]),
     ] == found
