@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from adapters.provider_usage import normalised
 from state.evidence import Allocation, Frozen, RepoFacts, TokenReport
 from state.vocabulary import MessageCode
 
 #: Parts of a report that are added up; the others are of which.
 _SUMMED: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+_PARTS: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens", "provider_total_tokens")
 _NEEDED_OF_MEASURED: Final = ("provider", "source_id", "raw_usage")
 
 
@@ -56,6 +58,23 @@ def _hold_tokens(report: TokenReport) -> None:
     kept = (report.cache_write_5m_tokens or 0) + (report.cache_write_1h_tokens or 0)
     if kept > (report.cache_write_tokens or 0):
         raise Refused("contradicts", "body.cache_write_tokens")
+    _hold_raw_usage(report)
+
+
+def _hold_raw_usage(report: TokenReport) -> None:
+    """Hold the tokens against the provider's own numbers; of an unknown shape nothing is said."""
+    meant = normalised(report.raw_usage or {})
+    if meant is None:
+        return
+    for name in (*_SUMMED, *_PARTS):
+        stated, raw = getattr(report, name), getattr(meant, name)
+        if stated is not None and raw is not None and stated != raw:
+            raise Refused("contradicts", f"body.{name}")
+    for name in _SUMMED:
+        if getattr(report, name) and getattr(meant, name) is None:
+            raise Refused("contradicts", f"body.{name}")
+        if getattr(report, name) is None and getattr(meant, name):
+            raise Refused("missing_field", f"body.{name}")
 
 
 def _hold_allocation(allocation: Allocation) -> None:
