@@ -1,9 +1,9 @@
-"""Send a message to the inbox, and ask what became of one; the daemon need not be alive."""
+"""Send messages to the inbox, and ask what became of one; the daemon need not be alive."""
 
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +13,7 @@ from daemon.message import SCHEMA, check
 from daemon.message_rules import Refused
 from daemon.provenance import utc_text
 from state.errors import DiskFull, LogIoError, TallystickError
-from state.files import publish
+from state.files import publish_all
 from state.paths import StatePaths
 from state.vocabulary import MessageCode
 
@@ -36,6 +36,42 @@ class NotSubmitted(TallystickError):
     Where there was no room, nothing was sent. Where the disk did not confirm the name of the file, the message may have
     been taken all the same: only with a key is sending again the same message.
     """
+
+
+class NoRoom(NotSubmitted):
+    """
+    The message could not be made durable: there is no room, and nothing was sent. Free some space, then send it again.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """
+    A message as its producer means it; `sealed` makes what is sent of it.
+
+    Args:
+        kind: What the body is.
+        body: The statement, as in `docs/inbox.md`.
+        producer: Program that sends it, as a word.
+        key: What it is about: the same message sent again under it is the same message. Null: it stands for itself.
+        revision: Order among the messages of *key*; the greatest holds.
+        created_at: When it was written, in ISO 8601 with its zone; the clock's time when null.
+    """
+
+    kind: str
+    body: Mapping[str, Any]
+    producer: str
+    key: str | None = None
+    revision: int | None = None
+    created_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A message that was checked: what is written into the inbox, and under which receipt."""
+
+    receipt: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +118,9 @@ def submit(
         NotSubmitted: There is no room, or the disk did not confirm.
         InboxUnsafe, StateUnusable: The inbox cannot be used.
     """
-    receipt, content = checked(kind, body, producer=producer, key=key, revision=revision, now=now)
-    _write(paths, receipt, content)
-    return receipt
+    message = checked(kind, body, producer=producer, key=key, revision=revision, now=now)
+    submit_all(paths, [message])
+    return message.receipt
 
 
 def checked(
@@ -95,23 +131,66 @@ def checked(
     key: str | None = None,
     revision: int | None = None,
     now: datetime | None = None,
-) -> tuple[str, bytes]:
+) -> Sealed:
     """
-    Return receipt and content of the message that `submit` would write, and write nothing.
+    Return the message that `submit` would write, and write nothing.
 
     Raises:
         MessageRefused: It is no message.
     """
-    message: dict[str, Any] = {"schema": SCHEMA, "kind": kind, "producer": producer, "body": dict(body)}
-    message |= {name: value for name, value in (("key", key), ("revision", revision)) if value is not None}
-    message["created_at"] = utc_text((now or datetime.now(UTC)).astimezone(UTC))
     try:
-        content = json.dumps(message).encode("ascii")
-        return check(content).receipt or os.urandom(16).hex(), content
+        return sealed(Letter(kind, body, producer, key, revision), now)
     except Refused as refused:
         raise MessageRefused(**_facts(refused.code, refused.field)) from None
+
+
+def sealed(letter: Letter, now: datetime | None = None) -> Sealed:
+    """
+    Check a message, and return what is sent of it; nothing is written.
+
+    Raises:
+        Refused: It is no message, with the first field that is wrong.
+    """
+    message: dict[str, Any] = {"schema": SCHEMA, "kind": letter.kind, "producer": letter.producer}
+    message |= {"body": dict(letter.body)}
+    optional = (("key", letter.key), ("revision", letter.revision))
+    message |= {name: value for name, value in optional if value is not None}
+    written = utc_text((now or datetime.now(UTC)).astimezone(UTC))
+    message["created_at"] = written if letter.created_at is None else letter.created_at
+    try:
+        content = json.dumps(message).encode("ascii")
+        return Sealed(check(content).receipt or os.urandom(16).hex(), content)
     except (TypeError, ValueError, RecursionError):
-        raise MessageRefused(rule="invalid_json") from None  # their text may quote the body
+        raise Refused("invalid_json") from None  # their text may quote the body
+
+
+def submit_all(paths: StatePaths, messages: Sequence[Sealed]) -> None:
+    """
+    Put messages into the inbox, all or none; on return they survive a power cut.
+
+    Raises:
+        NoRoom: There is no room for all of them; none was sent.
+        NotSubmitted: The disk did not confirm.
+        InboxUnsafe, StateUnusable: The inbox cannot be used.
+    """
+    paths.create()
+    with place.opened(paths.inbox):
+        pass  # only to be sure whose it is
+    files = {each.receipt: (_temporary_name(each.receipt), each.content) for each in messages}
+    try:
+        publish_all(
+            paths.inbox,
+            [(temporary, place.file_name(receipt), content) for receipt, (temporary, content) in files.items()],
+        )
+    except DiskFull as error:
+        raise NoRoom(path=paths.inbox, reason=error.facts.get("reason")) from None
+    except LogIoError as error:
+        raise NotSubmitted(path=paths.inbox, reason=error.facts.get("reason")) from None
+
+
+def is_waiting(paths: StatePaths, receipt: str) -> bool:
+    """Say whether the file of *receipt* is still in the inbox."""
+    return os.path.lexists(paths.inbox / place.file_name(receipt))
 
 
 def outcome(paths: StatePaths, receipt: str, *, wait_seconds: float = 0.0) -> Outcome:
@@ -122,9 +201,8 @@ def outcome(paths: StatePaths, receipt: str, *, wait_seconds: float = 0.0) -> Ou
         LogBroken, StateUnusable: The log cannot be read.
     """
     deadline = time.monotonic() + wait_seconds
-    waiting = paths.inbox / place.file_name(receipt)
     # The file goes only after the commit: where there is none any more, the log already has what is to be known.
-    while waiting.is_symlink() or waiting.exists():
+    while is_waiting(paths, receipt):
         if time.monotonic() >= deadline:
             return Outcome(receipt, "pending")
         time.sleep(LOOK_SECONDS)
@@ -137,17 +215,8 @@ def outcome(paths: StatePaths, receipt: str, *, wait_seconds: float = 0.0) -> Ou
     return Outcome(receipt, fate.state, fate.seq, fate.by_seq, fate.code, fate.field)
 
 
-def _write(paths: StatePaths, receipt: str, content: bytes) -> None:
-    paths.create()
-    with place.opened(paths.inbox):
-        pass  # only to be sure whose it is
-    name = f"{place.HIDDEN}{receipt}.{os.urandom(4).hex()}{place.HALF_WRITTEN_SUFFIX}"
-    temporary = paths.inbox / name
-    try:
-        publish(temporary, paths.inbox / place.file_name(receipt), (content,))
-    except (DiskFull, LogIoError) as error:
-        temporary.unlink(missing_ok=True)
-        raise NotSubmitted(path=paths.inbox, reason=error.facts.get("reason")) from None
+def _temporary_name(receipt: str) -> str:
+    return f"{place.HIDDEN}{receipt}.{os.urandom(4).hex()}{place.HALF_WRITTEN_SUFFIX}"
 
 
 def _facts(code: MessageCode, field: str | None) -> dict[str, str]:

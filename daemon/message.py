@@ -154,15 +154,20 @@ def decoded(content: bytes) -> dict[str, Any]:
     Raises:
         Refused: It is none; a name that stands in it twice is refused too, as readers disagree which one counts.
     """
+    found = decoded_value(content)
+    if not isinstance(found, dict):
+        raise Refused("invalid_json")
+    return found
+
+
+def decoded_value(content: bytes) -> object:
+    """Return the JSON value that *content* is; refuses as `decoded` does."""
     try:
-        found = json.loads(content.decode("utf-8"), object_pairs_hook=_named_once, parse_constant=_no_constant)
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_named_once, parse_constant=_no_constant)
     except RecursionError:
         raise Refused("too_deep") from None
     except ValueError:  # of JSON and of UTF-8: their text would quote the content
         raise Refused("invalid_json") from None
-    if not isinstance(found, dict):
-        raise Refused("invalid_json")
-    return found
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

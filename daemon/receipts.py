@@ -1,6 +1,6 @@
 """What the log says of messages: the published tables are asked, and for what is newer the log itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -53,6 +53,13 @@ class Fate:
     field: str | None = None
 
 
+def _fate(told: Told, holding: Mapping[tuple[str, str | None], Told]) -> Fate:
+    if told.content_hash is None:
+        return Fate("rejected", told.seq, code=told.code, field=told.field)
+    held = holding.get((told.kind, told.key), told)
+    return Fate("stored", told.seq) if held.rank == told.rank else Fate("superseded", told.seq, held.seq)
+
+
 class Recorded:
     """Everything the log says of messages, while the block lasts."""
 
@@ -74,11 +81,22 @@ class Recorded:
 
     def fate(self, receipt: str) -> Fate | None:
         """Return what became of a receipt; ``None`` when the log does not know it."""
-        found = self._about("receipt = ?", [receipt], lambda each: each.receipt == receipt)
-        taken = [each for each in found if each.content_hash is not None]
-        if taken:
-            return self._fate(taken[0])
-        return Fate("rejected", found[-1].seq, code=found[-1].code, field=found[-1].field) if found else None
+        return self.fates([receipt]).get(receipt)
+
+    def fates(self, receipts: Sequence[str]) -> dict[str, Fate]:
+        """Return what became of those receipts that the log knows; the tables are asked once for all of them."""
+        if not receipts:
+            return {}
+        wanted = frozenset(receipts)
+        found: dict[str, list[Told]] = {}
+        for each in self._about("receipt IN (SELECT unnest(?))", [list(wanted)], lambda each: each.receipt in wanted):
+            found.setdefault(each.receipt or "", []).append(each)
+        taken = {
+            receipt: next((each for each in told if each.content_hash is not None), None)
+            for receipt, told in found.items()
+        }
+        holding = self._holding([each for each in taken.values() if each is not None and each.key is not None])
+        return {receipt: _fate(taken[receipt] or told[-1], holding) for receipt, told in found.items()}
 
     def newest(self, limit: int) -> list[Told]:
         """Return the last messages that were taken, at most *limit*, oldest first."""
@@ -90,22 +108,28 @@ class Recorded:
         found = self._about("code IS NOT NULL AND receipt IS NOT NULL", [], lambda each: each.code is not None)
         return {each.receipt or "": {"code": each.code, "field": each.field} for each in found}
 
-    def _fate(self, told: Told) -> Fate:
-        if told.key is None:
-            return Fate("stored", told.seq)
+    def _holding(self, told: Sequence[Told]) -> dict[tuple[str, str | None], Told]:
+        """Return by kind and key of each of *told* the message that holds."""
+        wanted = {(each.kind, each.key) for each in told}
+        if not wanted:
+            return {}
         rivals = self._about(
-            "kind = ? AND message_key = ?",
-            [told.kind, told.key],
-            lambda each: each.kind == told.kind and each.key == told.key,
+            "content_hash IS NOT NULL AND message_key IN (SELECT unnest(?))",
+            [[key for _, key in wanted]],
+            lambda each: each.content_hash is not None,
         )
-        holding = max(rivals, key=lambda each: (*each.rank, -each.seq))
-        return Fate("stored", told.seq) if holding.rank == told.rank else Fate("superseded", told.seq, holding.seq)
+        holding: dict[tuple[str, str | None], Told] = {}
+        for each in rivals:
+            name = (each.kind, each.key)
+            if name in wanted and (name not in holding or each.rank > holding[name].rank):
+                holding[name] = each
+        return holding
 
-    def _about(self, condition: str, parameters: Sequence[str], is_meant: Any) -> list[Told]:  # noqa: ANN401 - a predicate
+    def _about(self, condition: str, parameters: Sequence[object], is_meant: Any) -> list[Told]:  # noqa: ANN401 - a predicate
         """Return the events that *condition* finds in the tables and *is_meant* among the newer ones, in order."""
         return [*self._asked(f"{condition} ORDER BY seq", parameters), *filter(is_meant, self._newer)]
 
-    def _asked(self, condition: str, parameters: Sequence[str]) -> list[Told]:
+    def _asked(self, condition: str, parameters: Sequence[object]) -> list[Told]:
         if self._tables is None:
             return []
         return [Told(**row) for row in self._tables.rows(f"{_ASKED} WHERE {condition}", parameters)]

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +110,37 @@ def publish(temporary: Path, target: Path, pieces: Iterable[bytes], mode: int = 
         write_aside(temporary, pieces, mode)
         temporary.rename(target)
     sync_directory(target.parent)
+
+
+def publish_all(directory: Path, files: Sequence[tuple[str, str, bytes]], mode: int = 0o600) -> None:
+    """
+    Make files appear in *directory* durably; none of them before all of them are on the disk.
+
+    What has no room, or cannot be written, fails before the first name appears. A power cut between the names can leave
+    some of them.
+
+    Args:
+        directory: Where they are.
+        files: Of each its temporary name, its name and its content; what bears the name is replaced.
+        mode: Who may do what with them.
+
+    Raises:
+        DiskFull: There is no room; no temporary file is left.
+        LogIoError: The disk did not confirm; no temporary file is left.
+        StateUnusable: The directory cannot be written.
+    """
+    try:
+        with as_known(directory):
+            for temporary, _, content in files:
+                write_aside(directory / temporary, (content,), mode)
+            for temporary, target, _ in files:
+                (directory / temporary).rename(directory / target)
+    except TallystickError:
+        for temporary, _, _ in files:
+            with contextlib.suppress(OSError):
+                (directory / temporary).unlink()
+        raise
+    sync_directory(directory)
 
 
 def write_aside(temporary: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
