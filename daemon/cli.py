@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _inbox(verbs)
     _task(verbs)
     _repo(verbs)
+    _api(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     sql = _verb(verbs, "sql", _sql, "query the published tables")
@@ -207,6 +208,19 @@ def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _verb(actions, "list", _repo_list, "every repository with its usage, and what belongs to none, and why")
     explain = _verb(actions, "explain", _repo_explain, "why a directory, or what, belongs to a repository or to none")
     explain.add_argument("what", metavar="WHAT", help="a repository, one of its names, or a directory")
+
+
+def _api(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "tokens that no log of an agent has"
+    token = verbs.add_parser("token", help=what, description=what, allow_abbrev=False)
+    actions = token.add_subparsers(title="actions", required=True, metavar="ACTION")
+    add = _verb(actions, "add", _token_add, "write one report of tokens, or a list of them; print their receipts")
+    add.add_argument("file", metavar="FILE", help="JSON as POST /api/v1/token-events takes it; - for standard input")
+    add.add_argument("--wait", metavar="SECONDS", help="wait for the outcome at most so long, and print it")
+    serve = _verb(verbs, "serve", _serve, "the HTTP API: writes go into the inbox, daemon or not", None)
+    where = serve.add_mutually_exclusive_group()
+    where.add_argument("--socket", metavar="PATH", help="unix socket (default: api.sock in the state directory)")
+    where.add_argument("--port", type=_count, metavar="N", help="port of 127.0.0.1 instead, for who knows the token")
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -406,6 +420,18 @@ def _repo_alias(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.repo_verbs import alias
 
     return alias(settings, options.slug, options.others, is_withdrawn=options.withdraw, as_json=options.json)
+
+
+def _token_add(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.token_verbs import add
+
+    return add(settings, options.file, options.wait, as_json=options.json)
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.web.serve import serve
+
+    return serve(settings, options.socket, options.port)
 
 
 def _count(text: str) -> int:

@@ -29,6 +29,7 @@ Event = Literal[
     "projection_failed",  #: the tables could not be brought up to the log; they are made anew
     "projection_rebuilt",  #: the tables were made anew from the log
     "published",  #: the published tables were replaced for the first time in this process
+    "request_failed",  #: a request to the API met a defect; its caller was told `internal`
     "schedule_overdue",  #: the wall clock or the scheduler stood still; what was due was done unasked
     "segment_compressed",  #: a closed segment was compressed, and compared with what it was
     "segment_sealed",  #: a segment of the log was closed

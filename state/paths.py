@@ -59,6 +59,16 @@ class StatePaths:
         return self.root / "health.json"
 
     @property
+    def api_socket(self) -> Path:
+        """Where `tallystick serve` answers when nothing else is said."""
+        return self.root / "api.sock"
+
+    @property
+    def api_token(self) -> Path:
+        """What a caller of a loopback port has to know."""
+        return self.root / "api-token"
+
+    @property
     def temporary(self) -> Path:
         """Files before their rename, hence on the same filesystem."""
         return self.root / "temporary"

@@ -1,0 +1,79 @@
+"""`tallystick serve`: puts the API behind a socket, and ends when it is asked to."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from daemon import show
+from daemon.journal import open_journal
+from daemon.settings import Settings
+from daemon.web.app import application
+from daemon.web.guard import Access
+from daemon.web.listening import LOOPBACK, access_token, loopback_port, unix_socket
+from state.paths import StatePaths
+
+#: How long requests may go on after the end was asked for, in seconds.
+_END_SECONDS: Final = 5
+
+
+def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
+    """Answer on a unix socket, or on a loopback port, until SIGTERM or SIGINT; say on stdout where."""
+    paths = settings.state
+    paths.create()
+    if port is not None:
+        token = access_token(paths.api_token)
+        with loopback_port(port) as listener:
+            number = listener.getsockname()[1]
+            return _answer(paths, listener, Access.on_port(number, token), f"http://{LOOPBACK}:{number}")
+    path = Path(socket_path).absolute() if socket_path else paths.api_socket
+    with unix_socket(path) as listener:
+        return _answer(paths, listener, Access(), str(path))
+
+
+def _answer(paths: StatePaths, listener: socket.socket, access: Access, where: str) -> int:
+    app = application(paths, access, open_journal(), lambda: server.should_exit)
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,  # it would log what was asked for
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_END_SECONDS,
+    )
+    server = _Server(config, where)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.end)
+    asyncio.run(server.serve(sockets=[listener]))
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but for signals: it would end the process by the one it got, and we end with 0."""
+
+    def __init__(self, config: uvicorn.Config, where: str) -> None:
+        super().__init__(config)
+        self._where = where
+
+    def end(self, _: int, __: FrameType | None) -> None:
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        show.out(self._where)
+        show.flush()
