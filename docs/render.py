@@ -16,6 +16,8 @@ from daemon import heartbeat, journal, watch
 from daemon.explain import FORMULAS
 from daemon.message import Envelope
 from daemon.owners import NEXT_STEPS
+from daemon.posts import OldTokens, Sending
+from daemon.web import answers
 from projections.build import Projection
 from projections.catalog import Relation, relations
 from state import vocabulary
@@ -75,6 +77,10 @@ def rendered(text: str) -> str:
         "allocation_rules": lambda: _vocabulary("AllocationRule"),
         "repo_rungs": lambda: _vocabulary("RepoRung"),
         "repo_gaps": _repo_gaps,
+        "sending": lambda: _rows(Sending),
+        "old_tokens": lambda: _rows(OldTokens),
+        "states": lambda: _word_rows("State", answers.State, Path(answers.__file__).read_text("utf-8")),
+        "request_codes": _request_codes,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
 
@@ -170,6 +176,18 @@ def _repo_gaps() -> str:
     rows = _vocabulary("RepoGap").splitlines()[2:]
     steps = "\n".join(f"{row} {NEXT_STEPS[row.split('`')[1]]} |" for row in rows)
     return f"| word | meaning | next step |\n|---|---|---|\n{steps}\n"
+
+
+def _rows(model: type[BaseModel]) -> str:
+    rows = "\n".join(_field(name, info) for name, info in model.model_fields.items())
+    return f"| field | type | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _request_codes() -> str:
+    words = _word_rows("RequestCode", answers.RequestCode, Path(answers.__file__).read_text("utf-8"))
+    return re.sub(
+        r"^\| `(\w+)` ", lambda match: f"| {answers.STATUS[match[1]]} `{match[1]}` ", words, flags=re.MULTILINE
+    )
 
 
 def _heartbeat() -> str:
