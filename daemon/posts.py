@@ -45,7 +45,7 @@ class OldTokens(Frozen):
 
     tokens_in: Tokens | None = Field(None, description="becomes `input_tokens`; only without any other token field")
     tokens_out: Tokens | None = Field(None, description="becomes `output_tokens`; as above")
-    repo_id: Slug | int | None = Field(None, description="becomes `repo` where that is not given")
+    repo_id: Slug | int | None = Field(None, description="a number or a name; becomes `repo` where that is not given")
     note: str | None = Field(None, description="free text: taken, and dropped unread")
     notes: str | None = Field(None, description="as above")
 
@@ -130,7 +130,7 @@ def sealed_posts(
         raise PostRefused("missing_field")
     if len(written) > POSTS_MAX:
         raise PostRefused("too_long")
-    keys = [f"{idempotency_key}:{index}" if idempotency_key else None for index in range(len(written))]
+    keys = [None if idempotency_key is None else f"{idempotency_key}:{index}" for index in range(len(written))]
     return [_sealed_post(kind, each, producer, now, keys[index], index) for index, each in enumerate(written)]
 
 

@@ -1,8 +1,6 @@
 """`tallystick run`: puts the parts of the daemon together, and takes them apart when it is asked to end."""
 
 import contextlib
-import ctypes
-import resource
 import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,6 +11,7 @@ from daemon.bootstrap import open_log, roots, utc_now
 from daemon.journal import open_journal
 from daemon.loop import Loop, Pace
 from daemon.mailbox import Mailbox
+from daemon.memory import leave_no_core
 from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
 from daemon.settings import Settings
@@ -22,12 +21,11 @@ from state.errors import DiskFull
 
 #: How long the tables may take to catch up when the daemon ends, in seconds.
 _LAST_REFRESH_SECONDS = 10.0
-_PR_SET_DUMPABLE = 4
 
 
 def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace | None = None) -> int:
     """Watch and read until SIGTERM or SIGINT; then commit what was read, publish it, and return 0."""
-    _leave_no_core()
+    leave_no_core()
     journal = open_journal()
     mailbox = Mailbox()
 
@@ -85,9 +83,3 @@ def _retention(settings: Settings, clock: Callable[[], datetime]) -> Retention |
     if days is None:
         return None
     return lambda projection: retire_old(projection, settings.state, clock() - timedelta(days=days), clock)
-
-
-def _leave_no_core() -> None:
-    """Let no crash write this process's memory to disk: it holds lines that were being read."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

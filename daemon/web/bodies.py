@@ -9,6 +9,8 @@ from daemon.posts import POSTED_BYTES_MAX
 from daemon.web.answers import RequestCode
 from state.vocabulary import MessageCode
 
+#: So much is read at most of a body that is too long, in bytes.
+_READ_BYTES_MAX: Final = 4 * POSTED_BYTES_MAX
 #: In which a body has to arrive.
 BODY_SECONDS_MAX: Final = 30.0
 #: Longest time that a caller may wait for an outcome, in seconds.
@@ -35,9 +37,6 @@ async def json_body(request: Request) -> bytes:
     # A page elsewhere can send a form without asking first, but no JSON.
     if media_type != "application/json" or request.headers.get("content-encoding", "identity") != "identity":
         raise RequestRefused("not_json")
-    stated = request.headers.get("content-length", "0")
-    if stated.isdecimal() and int(stated) > POSTED_BYTES_MAX:
-        raise RequestRefused("too_long")
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             return await _read(request)
@@ -46,11 +45,17 @@ async def json_body(request: Request) -> bytes:
 
 
 async def _read(request: Request) -> bytes:
+    """Read the body; one that is too long to its end, for who still sends does not hear an answer."""
     body = bytearray()
+    read_bytes = 0
     async for piece in request.stream():
-        body += piece
-        if len(body) > POSTED_BYTES_MAX:
-            raise RequestRefused("too_long")
+        read_bytes += len(piece)
+        if read_bytes > _READ_BYTES_MAX:
+            break
+        if read_bytes <= POSTED_BYTES_MAX:
+            body += piece
+    if read_bytes > POSTED_BYTES_MAX:
+        raise RequestRefused("too_long")
     return bytes(body)
 
 
@@ -79,4 +84,7 @@ def idempotency_key(request: Request) -> str | None:
     if stated is None:
         return None
     is_quoted = len(stated) > 1 and stated[0] == stated[-1] == '"'
-    return stated[1:-1] if is_quoted else stated
+    key = stated[1:-1] if is_quoted else stated
+    if not key:
+        raise RequestRefused("invalid_field", "idempotency_key")
+    return key

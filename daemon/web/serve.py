@@ -13,6 +13,7 @@ import uvicorn
 
 from daemon import show
 from daemon.journal import open_journal
+from daemon.memory import leave_no_core
 from daemon.settings import Settings
 from daemon.web.app import application
 from daemon.web.guard import Access
@@ -25,6 +26,7 @@ _END_SECONDS: Final = 5
 
 def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
     """Answer on a unix socket, or on a loopback port, until SIGTERM or SIGINT; say on stdout where."""
+    leave_no_core()
     paths = settings.state
     paths.create()
     if port is not None:

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from daemon.posts import POSTED_BYTES_MAX, POSTS_MAX
 from daemon.web.answers import HEADERS
+from daemon.web.guard import REQUESTS_MAX
 from daemon.web.openapi import document
 from daemon.web.writes import RECEIPT, WRITES
 from state.paths import StatePaths
@@ -317,6 +319,7 @@ def test_of_a_list_all_are_written_or_none(server: Served, position: int) -> Non
         ({"Content_Encoding": "gzip"}, (415, "not_json")),
         ({"Content_Type": "application/json; charset=utf-8"}, (202, None)),
         ({"Idempotency_Key": "a b"}, (422, "invalid_field")),
+        ({"Idempotency_Key": '""'}, (422, "invalid_field")),
         ({"Idempotency_Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}, (202, None)),
         ({"Origin": "http://localhost"}, (403, "foreign_origin")),
         ({"Origin": "null"}, (403, "foreign_origin")),
@@ -515,6 +518,37 @@ def test_secrets_and_free_text_never_reach_the_disk(host: Host) -> None:
     assert "github.com/acme/app" in names
 
 
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "http.md"
+
+
+def test_the_examples_of_the_guide_work(host: Host) -> None:
+    """
+    They are run as they stand; each is answered, and is what the text beside it says.
+    """
+    needs("curl")
+    (script,) = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    with tempfile.TemporaryDirectory(prefix="ts-") as short:
+        host.state = StatePaths(Path(short))
+        with served(host.state, "--home", str(host.home)):
+            run = subprocess.run(
+                ["sh", "-c", script.replace('"http://localhost$path"', '"http://localhost$path" -w "\\n"')],
+                env={**os.environ, "TALLYSTICK_STATE_DIR": short},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        host.ingest()
+        reports = host.rows("SELECT measurement, input_tokens FROM token_reports WHERE rank = 1 ORDER BY ALL")
+        kinds = Counter(row["kind"] for row in host.rows("SELECT kind FROM inbox"))
+
+    assert (0, "") == (run.returncode, run.stderr)
+    answers = [json.loads(line) for line in run.stdout.splitlines()]
+    assert 9 == len(answers)
+    assert {"tallystick.receipts/1"} == {answer["schema"] for answer in answers}
+    assert [("estimated", 120), ("estimated", 2100), ("measured", 12)] == [tuple(row.values()) for row in reports]
+    assert {"token_event": 3, "task": 2, "activity": 2, "repo": 1, "allocation": 1} == kinds
+
+
 # -- many at once, and deaths ----------------------------------------------------------------------------------------
 
 POST_AGAIN = """
@@ -620,6 +654,32 @@ def test_a_full_disk_writes_nothing_of_a_list(tmp_path: Path) -> None:
         assert (202, 20) == (room.status, len(waiting(state)))
     finally:
         subprocess.run(["umount", str(state.root)], check=True)
+
+
+def test_more_requests_than_we_hold_are_told_so(host: Host) -> None:
+    """
+    Those that are let in go on; the next one is let in when one of them ends.
+    """
+    head = b"POST /token-events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+    with served(host.state) as server:
+        callers = []
+        for _ in range(REQUESTS_MAX):
+            caller = socket.socket(socket.AF_UNIX)
+            caller.connect(server.where)
+            caller.sendall(head + b'{"tokens_in"')
+            callers.append(caller)
+        until(lambda: server.post(TOKENS, {"tokens_in": 1}).status == 503, "it is busy")
+        busy = server.post(TOKENS, {"tokens_in": 1})
+        for caller in callers:
+            caller.sendall(b":1}")
+        answers = [caller.makefile("rb").readline() for caller in callers]
+        for caller in callers:
+            caller.close()
+
+        assert (503, "busy", "1") == (busy.status, busy.error[0], busy.headers["retry-after"])
+        assert [] == is_documented("POST", TOKENS, busy)
+        assert {b"HTTP/1.1 202 Accepted\r\n"} == set(answers)
+        assert 202 == server.post(TOKENS, {"tokens_in": 1}).status
 
 
 def test_an_inbox_that_cannot_be_used_is_said_without_its_path(host: Host) -> None:
