@@ -1,5 +1,6 @@
 """The HTTP API: every answer is a documented one, what is refused leaves nothing, what is accepted is not lost."""
 
+import asyncio
 import json
 import os
 import re
@@ -23,7 +24,8 @@ from hypothesis import strategies as st
 
 from daemon.posts import POSTED_BYTES_MAX, POSTS_MAX
 from daemon.web.answers import HEADERS
-from daemon.web.guard import REQUESTS_MAX
+from daemon.web.app import application
+from daemon.web.guard import REQUESTS_MAX, Access
 from daemon.web.openapi import document
 from daemon.web.writes import RECEIPT, WRITES
 from state.paths import StatePaths
@@ -692,6 +694,49 @@ def test_an_inbox_that_cannot_be_used_is_said_without_its_path(host: Host) -> No
 
     assert (503, ("unavailable", None, None)) == (answer.status, answer.error)
     assert [] == waiting(host.state)
+
+
+class Told(list[tuple[str, dict[str, object]]]):
+    """A journal that is looked at afterwards."""
+
+    def error(self, event: str, **fields: object) -> None:
+        self.append((event, fields))
+
+    info = warning = error
+
+
+def test_a_defect_of_ours_is_told_by_its_place_and_not_by_its_words(host: Host) -> None:
+    """
+    The caller hears `internal`, the operator where it was; an exception's text may quote what was sent.
+    """
+    host.state.create()
+    journal, sent = Told(), list[Any]()
+
+    def broken() -> bool:
+        raise RuntimeError("CANARY")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"tokens_in": 1}', "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": TOKENS,
+        "query_string": b"wait=1",
+        "headers": [(b"host", b"x"), (b"content-type", b"application/json")],
+    }
+    asyncio.run(application(host.state, Access(), journal, broken)(scope, receive, send))  # type: ignore[arg-type]
+
+    answer = Answer(sent[0]["status"], {}, sent[1]["body"])
+    assert (500, ("internal", None, None)) == (answer.status, answer.error)
+    assert [] == is_documented("POST", TOKENS, answer)
+    ((event, fields),) = journal
+    assert ("request_failed", "RuntimeError") == (event, fields["error"])
+    assert re.fullmatch(r"test_web\.py:\d+", str(fields["place"]))
+    assert b"CANARY" not in repr((sent, journal)).encode()
 
 
 # -- who may ask -----------------------------------------------------------------------------------------------------
