@@ -158,7 +158,7 @@ def tokens(key: str | None = None, revision: int | None = None, **body: Any) -> 
         "output_tokens": 2,
         "at": moment(0),
     }
-    stated |= {"raw_usage": {"input_tokens": stated["input_tokens"], "output_tokens": stated["output_tokens"]}} | body
+    stated |= {"raw_usage": {"in": stated["input_tokens"], "out": stated["output_tokens"]}} | body
     return message("token_event", {name: value for name, value in stated.items() if value is not None}, key, revision)
 
 
