@@ -110,7 +110,7 @@ def allocate(settings: Settings, wanted: Declaration, *, is_asking: bool, as_jso
     body = wanted.body()
     key, revision = declaration_key(body), time.time_ns() // 1_000_000
     if is_asking:
-        _, content = checked("allocation", body, producer=PRODUCER, key=key, revision=revision)
+        content = checked("allocation", body, producer=PRODUCER, key=key, revision=revision).content
         return what_if(settings, content, as_json=as_json)
     receipt = submit(settings.state, "allocation", body, producer=PRODUCER, key=key, revision=revision)
     _sent("tallystick.task.allocate/1", receipt, key, revision, as_json=as_json)
