@@ -20,12 +20,17 @@ _TIMES: Final = frozenset({"since", "until"})
 _REGISTERED: Final = ("repo", "root_commits", "remotes", "paths", "aliases")
 
 
-def token_key(provider: str | None, source_id: str) -> str:
-    """Return the key of a report of tokens: its provider's name of what it reports."""
-    plain = f"token:{provider or ''}:{source_id}"
+def token_key(provider: str | None, source_id: str, *, is_measured: bool) -> str:
+    """
+    Return the key of a report of tokens: its provider's name of what it reports.
+
+    What was only estimated has another: however great it is, it is no later state of what was measured.
+    """
+    kind = "token" if is_measured else "estimate"
+    plain = f"{kind}:{provider or ''}:{source_id}"
     # "a" + "b:c" and "a:b" + "c" would meet.
     is_clear = ID.fullmatch(plain) and ":" not in (provider or "")
-    return plain if is_clear else f"token:{digest(json.dumps([provider, source_id]))}"
+    return plain if is_clear else f"{kind}:{digest(json.dumps([provider, source_id]))}"
 
 
 def task_key(task_id: str) -> str:

@@ -268,7 +268,8 @@ def _token_name(body: Stated, sending: Stated, _: datetime) -> Name:
     """Name a report of tokens: by the provider's name of what is reported, where there is one."""
     provider, source_id = body.get("provider"), body.get("source_id")
     if isinstance(source_id, str):
-        key = token_key(provider if isinstance(provider, str) else None, source_id)
+        is_measured = body.get("measurement") == "measured"
+        key = token_key(provider if isinstance(provider, str) else None, source_id, is_measured=is_measured)
         return key, sending.get("revision")
     return _given_name(body, sending, _)
 

@@ -1,6 +1,5 @@
 """What `tallystick repo register | alias` does once its options are read."""
 
-import json
 import os
 import re
 import time
@@ -8,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapters.decode import digest, directory, remote_name
+from adapters.decode import directory, remote_name
 from daemon import show
 from daemon.checkout import look
 from daemon.history import Histories
 from daemon.inbox_client import submit
+from daemon.message_keys import registration_key
 from daemon.settings import Settings
 from projections.read import NothingPublished, Tables, TablesUnusable
 from state.errors import TallystickError
@@ -105,7 +105,7 @@ def _submitted(settings: Settings, facts: dict[str, Any], *, is_withdrawn: bool)
     goes. The time orders the two, however often they take turns.
     """
     stated = {name: sorted(value) if isinstance(value, list) else value for name, value in facts.items() if value}
-    key = f"repo:{digest(json.dumps(stated, sort_keys=True))}"
+    key = registration_key(stated)
     if is_withdrawn and not _is_known(settings, key):
         show.warn("no such registration is in the tables: unless it is still in the inbox, nothing changes")
     body = stated | ({"is_withdrawn": True} if is_withdrawn else {})

@@ -1,9 +1,7 @@
 """What `tallystick task report | allocate` does once its options are read: one message to the inbox each."""
 
-import hashlib
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +10,7 @@ from daemon import show
 from daemon.inbox_client import MessageRefused, checked, submit
 from daemon.inbox_verbs import revision_of
 from daemon.message import check
+from daemon.message_keys import allocation_key
 from daemon.provenance import utc_text
 from daemon.settings import Settings
 from daemon.window import moment_of
@@ -108,7 +107,7 @@ def report(settings: Settings, wanted: Report, *, as_json: bool) -> int:
 def allocate(settings: Settings, wanted: Declaration, *, is_asking: bool, as_json: bool) -> int:
     """Declare to which task tokens belong, and print the receipt; when only asking, write nothing."""
     body = wanted.body()
-    key, revision = declaration_key(body), time.time_ns() // 1_000_000
+    key, revision = allocation_key(body), time.time_ns() // 1_000_000
     if is_asking:
         content = checked("allocation", body, producer=PRODUCER, key=key, revision=revision).content
         return what_if(settings, content, as_json=as_json)
@@ -129,19 +128,6 @@ def what_if(settings: Settings, content: bytes, *, as_json: bool) -> int:
     else:
         show.out("nothing would change")
     return DONE
-
-
-def declaration_key(body: Mapping[str, Any]) -> str:
-    """
-    Return the key of a declaration: tokens and window meant, and to what they belong.
-
-    The same declared again, with another share for example or withdrawn, takes the place of what was declared before.
-    Where there is a task its workstream is no part of the key: it is a fact about the task that may be put right.
-    """
-    belongs_to = ("task_id",) if "task_id" in body else ("workstream_id",)
-    named = ("session_id", "source_id", "agent", "since", "until", *belongs_to)
-    about = json.dumps({name: body[name] for name in named if name in body}, sort_keys=True)
-    return f"allocation:{hashlib.sha256(about.encode('ascii')).hexdigest()[:32]}"
 
 
 def _sent(schema: str, receipt: str, key: str | None, revision: int | None, *, as_json: bool) -> None:

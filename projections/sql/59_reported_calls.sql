@@ -7,7 +7,7 @@
 --
 -- logged_seq is the event of an agent's log that states the same call, or, for a report of a whole session, one of its calls;
 -- then the log counts, and the report does not. A report of a session gives way to reports of its calls too. Null: the report
--- counts.
+-- counts. A report that is named by a session's id is of that session, whatever it says.
 WITH logged AS MATERIALIZED (
     SELECT
         source_id AS call_id,
@@ -26,7 +26,7 @@ WITH logged AS MATERIALIZED (
 held AS MATERIALIZED (
     SELECT
         *,
-        coalesce(session_id, source_id) AS whole_session_id
+        CASE WHEN scope = 'session' THEN coalesce(session_id, source_id) ELSE source_id END AS whole_session_id
     FROM token_reports
     WHERE rank = 1 AND measurement = 'measured'
 ),
@@ -45,7 +45,7 @@ same_session AS (
         min(l.value_seq) AS logged_seq
     FROM logged AS l
     INNER JOIN held AS h ON l.session_id = h.whole_session_id
-    WHERE h.scope = 'session' AND coalesce(l.agent = h.agent, true)
+    WHERE coalesce(l.agent = h.agent, true)
     GROUP BY h.seq
 ),
 finer AS (

@@ -75,7 +75,7 @@ in_session AS (
         g.seq,
         min(u.value_seq) AS measured_seq
     FROM guessed AS g
-    INNER JOIN usage_measured AS u ON g.session_id = u.session_id
+    INNER JOIN usage_measured AS u ON coalesce(g.session_id, g.reported_id) = u.session_id
     WHERE coalesce(g.agent = u.agent, true) AND (g.source_class <> 'task_fallback' OR g.called_at IS NULL OR u.called_at BETWEEN g.since AND g.called_at + INTERVAL 1 HOUR)
     GROUP BY g.seq
 ),

@@ -387,6 +387,19 @@ def test_a_reported_session_gives_way_to_its_calls(host: Host) -> None:
     assert {"msg_a", "anthropic:one"} == {row["source_id"] for row in host.rows("SELECT source_id FROM usage_measured")}
 
 
+def test_a_report_that_is_named_by_a_session_is_of_it(host: Host) -> None:
+    """
+    Who reports a session's sum under its id, and does not say that it is one, doubles nothing; nor who only estimates.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    host.ingest()
+    guess: dict[str, Any] = {"measurement": "estimated", "source_class": "manual", "provider": None, "raw_usage": None}
+    write(host, tokens(source_id=SESSION), tokens(source_id="x"), tokens(**guess, source_id=SESSION))
+
+    assert {"msg_a", "anthropic:x"} == {row["source_id"] for row in host.rows("SELECT source_id FROM usage_measured")}
+    assert [] == host.rows("SELECT * FROM usage_estimated")
+
+
 def test_a_growing_session_is_one_row_whatever_arrives_first(host: Host) -> None:
     """
     Without a revision the greatest sum holds; the others are superseded.

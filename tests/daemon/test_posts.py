@@ -181,7 +181,7 @@ def test_names_that_look_alike_do_not_meet() -> None:
         ("b", "x" * 300),
         (None, "b:c"),
     ]
-    keys = [token_key(*pair) for pair in pairs]
+    keys = [token_key(*pair, is_measured=True) for pair in pairs]
 
     assert len(set(pairs)) == len(set(keys))
     assert task_key("x" * 128) != task_key("x" * 127)

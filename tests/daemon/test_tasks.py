@@ -22,8 +22,9 @@ from daemon.cli import main
 from daemon.config import ConfigUnusable, read_config
 from daemon.discover import places, sweep
 from daemon.ingest import Ingest
+from daemon.message_keys import allocation_key
 from daemon.task_rules import DEFAULTS, effective, record, recorded
-from daemon.task_verbs import Declaration, declaration_key
+from daemon.task_verbs import Declaration
 from state.evidence import KINDS, RuleSet
 from state.read import event_lines, slices
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines
@@ -582,4 +583,4 @@ def test_declarations_are_about_the_same_exactly_if_their_keys_are(one: Declarat
         whose = body.get("task_id") or ("workstream", body.get("workstream_id"))
         return (*(body.get(name) for name in ("session_id", "source_id", "agent", "since", "until")), whose)
 
-    assert (about(one) == about(other)) == (declaration_key(one.body()) == declaration_key(other.body()))
+    assert (about(one) == about(other)) == (allocation_key(one.body()) == allocation_key(other.body()))
