@@ -121,7 +121,8 @@ class Projection:
             LogBroken: What was retired is not known any more, as a tombstone is damaged.
         """
         retired = tombstones(log_directory)
-        with self._transaction(), NewLines(self._temporary, ()) as nothing:
+        kept = [line for each in retired for line in each.kept]
+        with self._transaction(), NewLines(self._temporary, (), kept) as lines:
             self._drop()
             self.connection.execute(
                 "CREATE TABLE projection (layout VARCHAR, tombstone VARCHAR, log_id VARCHAR, seq BIGINT, "
@@ -129,7 +130,7 @@ class Projection:
             )
             newest = retired[-1].h if retired else None
             self.connection.execute("INSERT INTO projection (layout, tombstone) VALUES (?, ?)", [layout(), newest])
-            self._stage_lines(nothing, "")
+            self._stage_lines(lines, retired[-1].log if retired else "")
             self._hand_over("tombstones", RETIRED, retired_rows(retired))
             for relation in relations():
                 kind = {"view": "VIEW", "step": "TEMP TABLE"}.get(relation.refresh, "TABLE")

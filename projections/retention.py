@@ -5,8 +5,12 @@ A log can begin at a segment if no call, no thread and no message has statements
 call is folded from all its statements, a thread's totals from all before them, a child's from those of its ancestors,
 and of the messages of a key the greatest revision holds. What is stated again after its evidence has gone is measured
 again: retire nothing that agents still write to or copy from.
+
+What says whose tokens are (registrations, declarations, reports of tasks, checkouts, rules) is small and goes on saying
+it: those events stay, in the tombstone.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -16,8 +20,13 @@ import duckdb
 from projections.build import Projection, ProjectionUnusable
 from state.head import Mark
 from state.paths import StatePaths
+from state.read import event_lines, slices
 from state.retention import Limit, boundaries, retire
 from state.tombstones import TOKEN_CLASSES, Tombstone, Total
+
+#: Kinds of events that stay when their segments go.
+KEPT: Final = ("allocation", "checkout", "git_commit", "repo", "rules", "task", "task_named")
+_KEPT_LINE: Final = re.compile(rf'\{{"q":\d+,"k": ?"(?:{"|".join(KEPT)})"'.encode())
 
 #: From the first to the last event that must stay together.
 _SPANS: Final = """
@@ -57,8 +66,16 @@ _SPANS: Final = """
     GROUP BY agent, coalesce(line_id, line_hash)
     UNION ALL
     SELECT min(seq), max(seq)
+    FROM token_reports
+    GROUP BY identity
+    UNION ALL
+    SELECT least(seq, logged_seq), greatest(seq, logged_seq)
+    FROM reported_calls
+    WHERE logged_seq IS NOT NULL
+    UNION ALL
+    SELECT min(seq), max(seq)
     FROM events
-    WHERE content_hash IS NOT NULL
+    WHERE content_hash IS NOT NULL AND kind NOT IN ('allocation', 'repo', 'task')
     GROUP BY kind, message_key, CASE WHEN message_key IS NULL THEN receipt || content_hash END
 """
 
@@ -119,9 +136,15 @@ def retire_old(
         raise ProjectionUnusable(kind=type(error).__name__) from None
     if first_kept_seq is None:
         return None
-    tombstone = retire(paths, first_kept_seq, limit, totals, clock)
+    tombstone = retire(paths, first_kept_seq, limit, totals, clock, _kept(paths, first_kept_seq))
     projection.refresh(paths.log_directory)
     return tombstone
+
+
+def _kept(paths: StatePaths, first_kept_seq: int) -> list[str]:
+    """Return the lines before *first_kept_seq* that stay."""
+    parts = (part for part in slices(paths.log_directory) if part.first_seq < first_kept_seq)
+    return [line.decode("ascii") for part in parts for line in event_lines(part) if _KEPT_LINE.match(line)]
 
 
 def greatest_boundary(connection: duckdb.DuckDBPyConnection, allowed: Sequence[int]) -> int | None:

@@ -201,16 +201,19 @@ class NewLines:
     """
     The new lines of a log, copied aside while they are read: events in one file, headers and commits in another.
 
-    What stands behind the last commit may be half a batch, so the segments themselves are not read.
+    What stands behind the last commit may be half a batch, so the segments themselves are not read. ``kept`` are event
+    lines of segments that are gone.
     """
 
-    def __init__(self, temporary: Path, parts: Sequence[Slice]) -> None:
+    def __init__(self, temporary: Path, parts: Sequence[Slice], kept: Sequence[str] = ()) -> None:
         self._events = temporary / f"events-{os.getpid()}.ndjson"
         self._commits = temporary / f"commits-{os.getpid()}.ndjson"
         self._parts = parts
+        self._kept = kept
 
     def __enter__(self) -> Self:
         with self._events.open("wb") as events, self._commits.open("wb") as commits:
+            _write_events(b"".join(f"{line}\n".encode("ascii") for line in self._kept), events)
             for part in self._parts:
                 _split(part, events, commits)
         return self

@@ -61,7 +61,12 @@ def _begun_at(segment: Segment) -> datetime | None:
 
 
 def retire(
-    paths: StatePaths, first_kept_seq: int, limit: Limit, totals: Sequence[Total], clock: Callable[[], datetime]
+    paths: StatePaths,
+    first_kept_seq: int,
+    limit: Limit,
+    totals: Sequence[Total],
+    clock: Callable[[], datetime],
+    kept: Sequence[str] = (),
 ) -> Tombstone:
     """
     Remove all segments before the one that begins with *first_kept_seq*; the writer may go on meanwhile.
@@ -74,6 +79,7 @@ def retire(
         limit: What may be retired at most.
         totals: What the retired evidence came to, for those who ask later.
         clock: Aware time of day.
+        kept: Event lines of the retired evidence that stay, in the tombstone.
 
     Raises:
         NotRetirable: The log cannot begin there; nothing was changed.
@@ -88,7 +94,7 @@ def retire(
         if first_kept_seq not in boundaries(directory, limit):
             raise NotRetirable(first_kept_seq=first_kept_seq)
         before = tombstones(directory)
-        tombstone = _tombstone(segments(directory), first_kept_seq, before[-1:], totals, clock())
+        tombstone = _tombstone(segments(directory), first_kept_seq, before[-1:], totals, clock(), kept)
         target = directory / tombstone.name
         publish(paths.temporary / target.name, target, (sealed_tombstone(tombstone),), SEALED_MODE)
         remove_leftovers(directory)
@@ -116,7 +122,12 @@ def remove_leftovers(log_directory: Path) -> int:
 
 
 def _tombstone(
-    found: Sequence[Segment], first_kept_seq: int, before: Sequence[Tombstone], totals: Sequence[Total], now: datetime
+    found: Sequence[Segment],
+    first_kept_seq: int,
+    before: Sequence[Tombstone],
+    totals: Sequence[Total],
+    now: datetime,
+    kept: Sequence[str],
 ) -> Tombstone:
     """
     Say what stands for the segments before the first that is kept.
@@ -148,4 +159,5 @@ def _tombstone(
         prev=before[0].h if before else NO_CHAIN,
         t=f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
         totals=tuple(totals),
+        kept=tuple(kept),
     )

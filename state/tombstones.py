@@ -52,8 +52,9 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="t
     What was retired at once: events ``first_seq`` to ``last_seq``, in ``segments`` files with ``content_bytes``.
 
     ``events`` counts those that could still be read. ``chain`` is the hash that the last of the segments ended with,
-    and that the first one left states as its ``prev``. ``prev`` is the hash of the tombstone before this one, ``t`` the
-    time in UTC, ``h`` the hash of ``prev`` and of this tombstone up to here.
+    and that the first one left states as its ``prev``. ``kept`` are lines of events that stay: they say something of
+    what is left, such as whose it is. ``prev`` is the hash of the tombstone before this one, ``t`` the time in UTC,
+    ``h`` the hash of ``prev`` and of this tombstone up to here.
     """
 
     fmt: Literal[1] = 1
@@ -67,6 +68,7 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", tag="t
     prev: _Hash
     t: str
     totals: tuple[Total, ...]
+    kept: tuple[str, ...] = ()
     h: str = ""
 
     @property

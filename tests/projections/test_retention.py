@@ -23,6 +23,7 @@ from state.retention import Limit, boundaries
 from state.sealing import compress
 from state.tombstones import TOKEN_CLASSES, tombstones
 from state.walk import header_of, segments
+from tests.projections.ledger import Ledger, call, checkout, commit, declare, named, register, report, rules, tokens
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -459,9 +460,9 @@ def test_messages_of_one_key_are_not_parted(live, same):
     """
     days = Days(live)
     for key, revision in (same[0], ("other", 0), same[1]):
-        message = {"schema": SCHEMA, "kind": "task", "producer": "test", "key": key, "revision": revision}
+        message = {"schema": SCHEMA, "kind": "hook_run", "producer": "test", "key": key, "revision": revision}
         message = {name: value for name, value in message.items() if value is not None}
-        message["body"] = {"task_id": "T", "status": "open"}
+        message["body"] = {"hook": "h", "outcome": "ok"}
         checked = check(json.dumps(message).encode())
         with open_log(live.settings) as log:
             log.append([checked.event(checked.receipt or "0" * 32, utc_now())], {})
@@ -515,3 +516,84 @@ def test_random_homes_come_to_the_same_however_often_they_are_retired(live, tmp_
             assert days.measured_and_retired() == before
             assert days.calls() == remaining
             assert days.hash() == days.rebuilt_hash(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_who_owns_what_remains_is_known_when_its_evidence_was_retired(live, is_compressed):
+    """
+    Registrations, declarations, reports, checkouts, commits, named tasks and rules stay in the tombstone; twice, too.
+    """
+    said = [
+        register("app", remotes=["github.com/acme/app"]),
+        checkout("/w/app", remotes={"origin": "github.com/acme/app"}),
+        declare("T-1", session_id="declared", permille=400),
+        report("T-2", "completed", at=90, session_id="reported"),
+        named("T-3", 0, "named"),
+        commit("/w/app", 80, "T-4"),
+        rules(branch_pattern="(B-[0-9]+)"),
+        call("old", session="gone"),
+    ]
+    ledger = Ledger(live)
+    for events in (said, [call("other", session="gone too")]):
+        ledger.write(events)
+        with open_log(live.settings) as log:
+            log.roll()
+        if is_compressed:
+            list(compress(live.settings.state.log_directory))
+    ledger.write(
+        [
+            call("a", at=60, session="declared"),
+            call("b", at=60, session="reported"),
+            call("c", at=60, session="named"),
+            call("d", at=60, session="x", cwd="/w/app"),
+            call("e", at=60, session="y", git_branch="B-7"),
+        ]
+    )
+    owned = (ledger.repos(), ledger.tasks(), ledger.rows("SELECT * FROM tasks ORDER BY ALL"))
+    assert {"a", "b", "c", "d", "e"} == set(ledger.tasks())
+    ledger.close()
+    with open_log(live.settings) as log:
+        log.roll()
+
+    with open_log(live.settings), Projection.open(live.settings.state) as projection:
+        tombstone = retire_old(projection, live.settings.state, closing_time_of(live, 2), utc_now)
+    ledger.write([])
+
+    assert tombstone
+    assert 7 == len(tombstone.kept)
+    assert {"a", "b", "c", "d", "e"} == {name for (name,) in ledger.rows("SELECT source_id FROM usage_measured")}
+    left = [{name: each for name, each in owner.items() if name in "abcde"} for owner in owned[:2]]
+    assert left == [ledger.repos(), ledger.tasks()]
+    assert owned[2] == ledger.rows("SELECT * FROM tasks ORDER BY ALL")
+    ledger.close()
+
+
+def closing_time_of(live, number: int) -> datetime:
+    """
+    Say when the segment before the one with this number was closed.
+    """
+    header = header_of(segments(live.settings.state.log_directory)[number])
+    assert header
+    return datetime.fromisoformat(header.t)
+
+
+def test_a_report_is_retired_together_with_what_an_agents_log_says_of_it(live):
+    """
+    What gave way to a log would be measured again if only the log's evidence went.
+    """
+    ledger = Ledger(live)
+    for events in ([call("m")], [tokens(source_id="m")], [call("n", session="t")]):
+        ledger.write(events)
+        with open_log(live.settings) as log:
+            log.roll()
+    ledger.close()
+
+    with open_log(live.settings), Projection.open(live.settings.state) as projection:
+        tombstone = retire_old(projection, live.settings.state, closing_time_of(live, 1), utc_now)
+        assert tombstone is None
+        tombstone = retire_old(projection, live.settings.state, closing_time_of(live, 2), utc_now)
+    ledger.write([])
+
+    assert tombstone
+    assert [("n",)] == ledger.rows("SELECT source_id FROM usage_measured")
+    ledger.close()
