@@ -98,17 +98,19 @@ def directory(text: str | None) -> str | None:
     return text
 
 
-_REMOTE = re.compile(
-    r"(?:(?:https?|ssh|git)://)?(?:[^@/\s]*@)?([A-Za-z0-9.-]+)(?::\d+)?[:/]+([A-Za-z0-9._/~+-]+?)(?:\.git)?/?"
-)
+_PLACE = r"(?:[^@/\s]*@)?([A-Za-z0-9][A-Za-z0-9.-]+)(?::\d+)?[:/]+([A-Za-z0-9._/~+-]+?)(?i:\.git)?/?"
+#: An address with a scheme that git takes, and one without: `host:path`, or what has been named before.
+_ADDRESS = re.compile(rf"(?:https?|ssh|git)://{_PLACE}")
+_SHORT = re.compile(_PLACE)
+_HASHED = re.compile(r"hash:[0-9a-f]{32}")
 
 
 @lru_cache(maxsize=1024)
 def remote_name(text: str | None) -> str | None:
     """Return ``host/path`` of a git remote; user, password and token never pass. Anything else becomes a hash."""
-    if not text:
-        return None
-    match = _REMOTE.fullmatch(text)
+    if not text or _HASHED.fullmatch(text):
+        return text or None
+    match = (_ADDRESS if "://" in text else _SHORT).fullmatch(text)
     return f"{match[1].lower()}/{match[2]}" if match else f"hash:{digest(text)}"
 
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Final
 
 from daemon.checkout import Looked, Repository, gone, look
+from daemon.git_files import made_here
 from daemon.git_objects import Commit
 from daemon.history import Histories, first_parents
 from daemon.ingest import Ingest
@@ -111,7 +112,8 @@ class Checkouts:
             return name in known or (commit.committed_seconds or 0) < oldest
 
         new = list(islice(first_parents(repository.common_path, head, is_end), COMMITS_MAX))
-        facts = [self._commit_facts(looked.facts, name, commit) for name, commit in reversed(new)]
+        made = made_here(repository.git_path)
+        facts = [self._commit_facts(looked.facts, name, commit) for name, commit in reversed(new) if name in made]
         # What lies behind the last of them was not recorded on purpose: the next look ends where this one began.
         self._remember_commits(top, [*(name for name, _ in reversed(new)), head])
         self._forget()

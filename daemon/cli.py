@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument("-n", "--last", type=_count, default=10, metavar="N", help="begin with the last N (default 10)")
     tail.add_argument("--no-follow", action="store_true", help="do not wait for more")
     explain = _verb(verbs, "explain", _explain, "from a total back to files and byte ranges")
-    explain.add_argument("what", metavar="WHAT", help="a day (2026-11-01), a session, a call's id or an event (#123)")
+    explain.add_argument(
+        "what", metavar="WHAT", help="a day, session, call, event (#123), task, workstream or repository"
+    )
     explain.add_argument("--agent", help="only this agent's calls")
     explain.add_argument("--timezone", default="UTC", help="what a day is (default UTC)")
     verify = _verb(verbs, "verify", _verify, "is the log what was once committed?")
@@ -140,7 +142,9 @@ def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = verbs.add_parser("inbox", help=what, description=what, allow_abbrev=False)
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     submit = _verb(actions, "submit", _inbox_submit, "put one message into the inbox, and print its receipt")
-    submit.add_argument("--kind", required=True, help="hook_run, task or activity; docs/inbox.md has the fields")
+    submit.add_argument(
+        "--kind", required=True, help="hook_run, task, activity, token_event, allocation, repo: docs/inbox.md"
+    )
     submit.add_argument("--key", help="what it is about; sent again, it is the same message")
     submit.add_argument("--revision", help="order among the messages of the key; the greatest holds")
     submit.add_argument("--producer", default="operator", help="program that sends it (default operator)")

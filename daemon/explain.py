@@ -57,7 +57,24 @@ def explain(tables: Tables, question: Question) -> dict[str, Any]:
     losers = _losers(tables, calls)
     owners = belonging(tables, calls)
     rows = [_row(call, events, located, losers) | owners[call["value_seq"]] for call in calls]
-    return {"schema": "tallystick.explain/1", "what": question.what, "rows": rows, "totals": _totals(calls)}
+    return {
+        "schema": "tallystick.explain/1",
+        "what": question.what,
+        "rows": rows,
+        "totals": _totals(calls),
+        "allocated_tokens": _allocated(rows, question.what),
+    }
+
+
+def _allocated(rows: list[dict[str, Any]], what: str) -> int | None:
+    """Return how many of the tokens belong to the task or workstream that was asked for; null when it was none."""
+    shares = [
+        share["total_tokens"]
+        for row in rows
+        for share in row["allocations"]
+        if what in (share["task_id"], share["workstream_id"])
+    ]
+    return sum(shares) if shares else None
 
 
 #: The calls behind a day, an event, a call or session by its id, or behind a task, workstream or repository. What does
@@ -75,6 +92,8 @@ _CALLS: Final[dict[str, str]] = {
                 $what IN (value_seq, baseline_seq, owner_seq)
                 OR (agent, source_id) IN (SELECT (agent, source_id) FROM events WHERE seq = $what)
                 OR value_seq IN (SELECT by_seq FROM superseded WHERE seq = $what)
+                OR value_seq IN (SELECT value_seq FROM usage_allocated WHERE list_contains(evidence_seqs, $what))
+                OR value_seq IN (SELECT value_seq FROM usage_attributed WHERE checkout_seq = $what)
             )
             AND ($agent IS NULL OR agent = $agent)
         ORDER BY agent, called_at, source_id
@@ -192,7 +211,7 @@ def _evidence(role: str, event: dict[str, Any], located: Located | None) -> dict
         {"role": role}
         | {name: plain(value) for name, value in event.items()}
         | {
-            "outcome": located.outcome if located else "in_log",
+            "outcome": located.outcome if located else "message",
             "readable_at": located.path if located else None,
         }
     )

@@ -17,6 +17,8 @@ ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errn
 
 #: `.git/config` is some hundred bytes; one with thousands of branches has some hundred KiB.
 CONFIG_BYTES_MAX: Final = 1024 * 1024
+#: So much of the end of the log of HEAD is read.
+HEAD_LOG_BYTES_MAX: Final = 1024 * 1024
 #: HEAD, `gitdir:`, `commondir` and a loose reference hold one name.
 NAME_BYTES_MAX: Final = 16 * 1024
 #: 200,000 references.
@@ -225,3 +227,27 @@ def _escaped(char: str) -> str:
     if char not in _ESCAPES:
         raise ConfigDamaged
     return _ESCAPES[char]
+
+
+def made_here(git_path: str) -> frozenset[str]:
+    """
+    Return the commits that were made in this working tree, as the log of its HEAD tells; none where it keeps none.
+
+    A commit that was fetched, merged by fast-forward, checked out, rebased or picked is another one's work, or of
+    another time. Only the end of a long log is read.
+
+    Raises:
+        OSError: The log cannot be read.
+    """
+    try:
+        descriptor = open_regular(os.path.join(git_path, "logs", "HEAD"))  # noqa: PTH118 - paths here are text
+    except FileNotFoundError:
+        return frozenset()
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        file.seek(max(0, os.fstat(descriptor).st_size - HEAD_LOG_BYTES_MAX))
+        lines = file.read(HEAD_LOG_BYTES_MAX).splitlines()
+    return frozenset(match[1].decode("ascii") for line in lines if (match := _MADE.match(line)))
+
+
+#: An entry of the log of HEAD: the old name, the new one, who and when, and by which command; of which only the word.
+_MADE: Final = re.compile(rb"[0-9a-f]{40,64} ([0-9a-f]{40}(?:[0-9a-f]{24})?) [^\t]*\tcommit(?: \([a-z-]+\))?:")

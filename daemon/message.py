@@ -91,10 +91,8 @@ class Checked:
         return event
 
     def _revision(self) -> int | None:
-        """Return the order that the message states; one that has a key and states none may be ordered by its body."""
-        if self.envelope.key is None or self.envelope.revision is not None:
-            return self.envelope.revision
-        return implied_revision(self.body)
+        """Return the order that the message states; one that states none may be ordered by its body."""
+        return implied_revision(self.body) if self.envelope.revision is None else self.envelope.revision
 
     def _stored_body(self) -> dict[str, Any]:
         """Return the body as it is stored: times in UTC, nothing that is null."""

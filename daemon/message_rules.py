@@ -62,9 +62,12 @@ def _hold_tokens(report: TokenReport) -> None:
 
 
 def _hold_raw_usage(report: TokenReport) -> None:
-    """Hold the tokens against the provider's own numbers; of an unknown shape nothing is said."""
-    meant = normalised(report.raw_usage or {})
+    """Hold the tokens against the provider's own numbers; of an unknown shape, that they are no more."""
+    raw_usage = report.raw_usage or {}
+    meant = normalised(raw_usage)
     if meant is None:
+        if raw_usage and total_of(report) > sum(raw_usage.values()):
+            raise Refused("contradicts", "body.raw_usage")
         return
     for name in (*_SUMMED, *_PARTS):
         stated, raw = getattr(report, name), getattr(meant, name)

@@ -34,7 +34,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "not_seen": "register the path with `tallystick repo register --name NAME --path DIRECTORY`",
     "no_checkout": "register the path with `tallystick repo register --name NAME --path DIRECTORY`",
     "no_remote": "register the checkout with `tallystick repo register --name NAME DIRECTORY`",
-    "several_remotes": "name one of its remotes origin, or register the checkout's path",
+    "several_remotes": "register the checkout with `tallystick repo register --name NAME DIRECTORY`",
     "several_repos": "say which is the same with `tallystick repo alias NAME OTHER`, or withdraw one",
     "roots_disagree": "register this history too with `tallystick repo register --name NAME DIRECTORY`",
 }
@@ -78,6 +78,8 @@ def explain_repo(settings: Settings, what: str, *, as_json: bool) -> int:
     Raises:
         NoSuchOwner: Nothing has this name.
     """
+    if Path(what).is_dir():
+        what = str(Path(what).absolute())
     with Tables(settings.state.published) as tables:
         names = tables.rows("SELECT repo FROM repo_names WHERE name = ?", [what])
         repo = names[0]["repo"] if names else what
@@ -156,9 +158,8 @@ def show_task(settings: Settings, task: str, *, as_json: bool) -> int:
         return DONE
     show.table(_TASK_COLUMNS, [row | {"rules": ", ".join(row["rules"]) or None} for row in tasks])
     for row in reports:
-        show.out(
-            show.safe(f"reported {row['status']} at {row['stated_at'] or '-'} by {row['producer']}, #{row['seq']}")
-        )
+        who = f"{row['producer']} ({row['origin'] or 'no origin'})"
+        show.out(show.safe(f"reported {row['status']} at {row['stated_at'] or '-'} by {who}, #{row['seq']}"))
     show.table(("called_at", "agent", "source_id", "session_id", "total_tokens", "rule", "confidence"), shares)
     for row in guesses:
         fate = "counts as estimated" if row["measured_seq"] is None else f"superseded by #{row['measured_seq']}"

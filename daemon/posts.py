@@ -5,9 +5,10 @@ Pure but for the clock that is handed in. Nothing is guessed: what is filled in 
 rules in `docs/http.md`. A refusal names a field as the caller spelt it, and never a value.
 """
 
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import Field
@@ -131,7 +132,9 @@ def sealed_posts(
     if len(written) > POSTS_MAX:
         raise PostRefused("too_long")
     keys = [None if idempotency_key is None else f"{idempotency_key}:{index}" for index in range(len(written))]
-    return [_sealed_post(kind, each, producer, now, keys[index], index) for index, each in enumerate(written)]
+    # What stands later in a list was written later.
+    times = [now + timedelta(microseconds=index) for index in range(len(written))]
+    return [_sealed_post(kind, each, producer, times[index], keys[index], index) for index, each in enumerate(written)]
 
 
 def _sealed_post(
@@ -204,6 +207,10 @@ class _Post:
             body["git_remote"] = remote_name(body["git_remote"])
         if "://" in str(body.get("model")):
             body["model"] = model_name(str(body["model"]))  # an address may hold a password
+        if isinstance(body.get("provider"), str):
+            body["provider"] = body["provider"].lower()
+        if isinstance(body.get("paths"), list):
+            body["paths"] = [posixpath.normpath(each) if _is_absolute(each) else each for each in body["paths"]]
         if isinstance(body.get("remotes"), list):
             body["remotes"] = [remote_name(each) if isinstance(each, str) else each for each in body["remotes"]]
         if "at" in MESSAGES[self._spelling.kind].model_fields:
@@ -297,7 +304,7 @@ def _repo_name(body: Stated, sending: Stated, now: datetime) -> Name:
 def _revision_or_time(sending: Stated, now: datetime) -> int:
     """What an operator declares later holds: the time it was written orders it, where nothing else does."""
     stated = sending.get("revision")
-    return _milliseconds(sending, now) if stated is None else stated
+    return _microseconds(sending, now) if stated is None else stated
 
 
 _NAMES: Final[Mapping[str, Callable[[Stated, Stated, datetime], Name]]] = {
@@ -309,15 +316,19 @@ _NAMES: Final[Mapping[str, Callable[[Stated, Stated, datetime], Name]]] = {
 }
 
 
+def _is_absolute(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/")
+
+
 def _as_text(value: Any) -> Any:  # noqa: ANN401 - decoded JSON
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _milliseconds(sending: Mapping[str, Any], now: datetime) -> int:
+def _microseconds(sending: Mapping[str, Any], now: datetime) -> int:
     """Return when a statement was written; now where it does not say so, or not in a way that will be taken."""
     try:
         written = datetime.fromisoformat(sending.get("created_at", ""))
     except (TypeError, ValueError):
         written = now
     moment = written if written.tzinfo is not None else now
-    return max(0, int(moment.timestamp() * 1000))
+    return max(0, int(moment.timestamp() * 1_000_000))

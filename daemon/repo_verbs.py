@@ -109,7 +109,7 @@ def _submitted(settings: Settings, facts: dict[str, Any], *, is_withdrawn: bool)
     if is_withdrawn and not _is_known(settings, key):
         show.warn("no such registration is in the tables: unless it is still in the inbox, nothing changes")
     body = stated | ({"is_withdrawn": True} if is_withdrawn else {})
-    revision = time.time_ns() // 1_000_000
+    revision = time.time_ns() // 1_000
     return submit(settings.state, "repo", body, producer="operator", key=key, revision=revision)
 
 
@@ -182,7 +182,7 @@ def _remote(url: str) -> str:
 
 
 def _path(path: str) -> str:
-    found = directory(os.path.abspath(path))  # noqa: PTH100 - as above
+    found = directory(os.path.abspath(path)) if path else None  # noqa: PTH100 - as above
     if found is None or found.startswith(_HASHED):
         raise BadFact(option="--path", rule="cannot be shown")
     return found

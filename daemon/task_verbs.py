@@ -107,7 +107,7 @@ def report(settings: Settings, wanted: Report, *, as_json: bool) -> int:
 def allocate(settings: Settings, wanted: Declaration, *, is_asking: bool, as_json: bool) -> int:
     """Declare to which task tokens belong, and print the receipt; when only asking, write nothing."""
     body = wanted.body()
-    key, revision = allocation_key(body), time.time_ns() // 1_000_000
+    key, revision = allocation_key(body), time.time_ns() // 1_000
     if is_asking:
         content = checked("allocation", body, producer=PRODUCER, key=key, revision=revision).content
         return what_if(settings, content, as_json=as_json)

@@ -254,7 +254,8 @@ def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int
         return DONE
     for row in document["rows"]:
         show.out(
-            f"{row['called_at']}  {row['agent']}  {row['source_id']}  {row['total_tokens']} tokens  = {row['formula']}"
+            f"{row['called_at'] or '-'}  {row['agent'] or '-'}  {row['source_id']}  {row['total_tokens']} tokens"
+            f"  = {row['formula']}"
         )
         for each in row["evidence"]:
             place = f"{each['source']} {_where(each)}" if each["source"] else f"message {each['receipt']}"
@@ -264,6 +265,8 @@ def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int
             show.out(f"    superseded #{each['seq']} ({each['reason']}, by #{each['by_seq']})")
     totals = document["totals"]
     show.out(f"{totals['calls']} calls, {totals['total_tokens']} tokens")
+    if document["allocated_tokens"] is not None:
+        show.out(f"of these, {document['allocated_tokens']} tokens belong to {show.safe(document['what'])}")
     return DONE
 
 

@@ -33,7 +33,7 @@ FACTS: Final[dict[str, str]] = {
     """,
     "estimates": """
         SELECT
-            agent, source_id, source_class, session_id, called_at, model, repo, task_id, workstream_id, input_tokens,
+            agent, source_id, source_class, session_id, model, repo, task_id, workstream_id, input_tokens,
             cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, measured_seq IS NULL
         FROM estimates
     """,

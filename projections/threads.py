@@ -184,6 +184,8 @@ def _loser_rows(key: tuple[str, str], losers: Iterable[Loser]) -> list[dict[str,
 
 def _call_row(call: Call) -> dict[str, Any]:
     vector, context = call.vector, call.context
+    # Branch and remote are of the directory that the header names, and of no other that the session went to.
+    is_there = context is not None and call.cwd in (None, context.cwd)
     flags = {flag for flag in call.flags if flag in FLAGS}
     return {
         "source_id": call.key,
@@ -195,8 +197,8 @@ def _call_row(call: Call) -> dict[str, Any]:
         "model": call.model,
         "agent_version": context.agent_version if context else None,
         "cwd": call.cwd or (context.cwd if context else None),
-        "git_branch": context.git_branch if context else None,
-        "git_remote": context.git_remote if context else None,
+        "git_branch": context.git_branch if context and is_there else None,
+        "git_remote": context.git_remote if context and is_there else None,
         "input_tokens": vector.input - vector.cached - vector.cache_write,
         "cache_read_tokens": vector.cached,
         "cache_write_tokens": vector.cache_write if call.has_cache_write else None,

@@ -33,6 +33,7 @@ Receipt = Annotated[str, Field(pattern=rf"^{words.HASH_PATTERN}$")]
 MessageField = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}(?:\.[a-z][a-z0-9_]{0,31})?$")]
 Tokens = Annotated[int, Field(ge=0, le=words.TOKENS_MAX)]
 Slug = Annotated[str, Field(pattern=rf"^{words.SLUG_PATTERN}$")]
+ProviderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 CommitName = Annotated[str, Field(pattern=rf"^{words.COMMIT_PATTERN}$")]
 RemoteLabel = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,128}$")]
 TrailerName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
@@ -401,7 +402,9 @@ class TokenReport(Frozen):
     measurement: Literal["measured", "estimated"] = Field(description="whether the provider itself stated the tokens")
     source_class: words.ReportClass = Field(description="kind of source")
     scope: words.ReportScope = Field("call", description="of what the tokens are")
-    provider: Identifier | None = Field(None, description="who answered the call; null when unknown")
+    provider: ProviderName | None = Field(
+        None, description="who answered the call, in small letters; null when unknown"
+    )
     source_id: CallIdentifier | None = Field(None, description="the provider's id of the call, or the session's id")
     agent: Word | None = Field(None, description="agent that used them; null when unknown")
     session_id: Identifier | None = Field(None, description="session that used them; null when unknown")

@@ -14,14 +14,17 @@ import uvicorn
 from daemon import show
 from daemon.journal import open_journal
 from daemon.memory import leave_no_core
+from daemon.options import BadOption
 from daemon.settings import Settings
 from daemon.web.app import application
+from daemon.web.connections import Connection
 from daemon.web.guard import Access
 from daemon.web.listening import LOOPBACK, access_token, loopback_port, unix_socket
 from state.paths import StatePaths
 
 #: How long requests may go on after the end was asked for, in seconds.
 _END_SECONDS: Final = 5
+_PORT_MAX: Final = 65_535
 
 
 def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
@@ -30,6 +33,8 @@ def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
     paths = settings.state
     paths.create()
     if port is not None:
+        if port > _PORT_MAX:
+            raise BadOption(option="--port", can_be=f"0 to {_PORT_MAX}")
         token = access_token(paths.api_token)
         with loopback_port(port) as listener:
             number = listener.getsockname()[1]
@@ -43,7 +48,7 @@ def _answer(paths: StatePaths, listener: socket.socket, access: Access, where: s
     app = application(paths, access, open_journal(), lambda: server.should_exit)
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -6,7 +6,7 @@
 -- refresh: view
 --
 -- A report is named by provider and source id, else by its key, else by itself. The one with rank 1 holds: the greatest revision,
--- then the greatest content hash. used_at is when the tokens were used as the producer says, else when the report was written.
+-- then the greatest content hash. A report of a whole session that names none is of the one that its source id names. used_at is when the tokens were used as the producer says, else when the report was written.
 WITH read_ AS (
     SELECT
         *,
@@ -41,7 +41,7 @@ SELECT
     said.provider AS provider,
     said.source_id AS source_id,
     said.agent AS agent,
-    said.session_id AS session_id,
+    coalesce(said.session_id, CASE WHEN said.scope = 'session' THEN said.source_id END) AS session_id,
     said.parent_session_id AS parent_session_id,
     said.model AS model,
     said.cwd AS cwd,

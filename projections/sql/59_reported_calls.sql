@@ -6,7 +6,7 @@
 -- refresh: view
 --
 -- logged_seq is the event of an agent's log that states the same call, or, for a report of a whole session, one of its calls;
--- then the log counts, and the report does not. A report of a session gives way to reports of its calls too. Null: the report
+-- then the log counts, and the report does not. A report of a session gives way to its provider's reports of its calls too. Null: the report
 -- counts. A report that is named by a session's id is of that session, whatever it says.
 WITH logged AS MATERIALIZED (
     SELECT
@@ -53,7 +53,7 @@ finer AS (
         h.seq,
         min(c.seq) AS logged_seq
     FROM held AS h
-    INNER JOIN held AS c ON h.whole_session_id = c.session_id
+    INNER JOIN held AS c ON h.whole_session_id = c.session_id AND h.provider = c.provider
     WHERE h.scope = 'session' AND c.scope = 'call' AND coalesce(h.agent = c.agent, true)
     GROUP BY h.seq
 )

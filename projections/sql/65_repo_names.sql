@@ -5,7 +5,7 @@
 -- source: repo_registrations
 -- refresh: view
 --
--- repo is null where the name is an alias of several repositories: then it stands for none.
+-- repo is null where the name is an alias of several repositories (repos): then it stands for none.
 WITH RECURSIVE leads AS (
     SELECT DISTINCT
         unnest(aliases) AS name,
@@ -39,6 +39,7 @@ ends AS (
 )
 SELECT
     name,
+    coalesce(last_names, [least_name]) AS repos,
     CASE coalesce(len(last_names), 0)
         WHEN 1 THEN last_names[1]
         WHEN 0 THEN least_name

@@ -6,9 +6,9 @@
 -- refresh: view
 --
 -- Rungs, the first that answers: root commit and remote both are a repository's; the remote is; the directory lies in a registered
--- path. A remote that nobody registered names a repository by itself, if no path does: rung root_and_remote where all its
--- checkouts have one root commit. A stated remote beats the one that was seen later. Several answers, or contradicting
--- ones, are none: gap says why. In a checkout a path counts if it is the checkout's own or lies within it, so that a repository
+-- path. A remote that nobody registered names a repository by itself: rung root_and_remote where all its checkouts have one
+-- root commit. The worktrees of one git directory have one another's root commits: a branch without common history is still of
+-- the repository. A stated remote beats the one that was seen later. Several answers, or contradicting ones, are none: gap says why. In a checkout a path counts if it is the checkout's own or lies within it, so that a repository
 -- inside another one's directory is not taken for it.
 WITH stated AS (
     SELECT
@@ -26,6 +26,14 @@ WITH stated AS (
         git_remote
     FROM token_reports
 ),
+git_roots AS (
+    SELECT
+        git_path,
+        list(DISTINCT root_commit) AS root_commits
+    FROM checkouts
+    WHERE git_path IS NOT NULL AND root_commit IS NOT NULL
+    GROUP BY git_path
+),
 known AS MATERIALIZED (
     SELECT
         row_number() OVER () AS place,
@@ -34,12 +42,15 @@ known AS MATERIALIZED (
         p.seq AS checkout_seq,
         lower(coalesce(d.git_remote, p.remote)) AS remote,
         CASE WHEN d.git_remote IS NULL OR lower(d.git_remote) = lower(p.remote) THEN p.root_commit END AS root_commit,
+        CASE WHEN d.git_remote IS NULL OR lower(d.git_remote) = lower(p.remote) THEN list_append(g.root_commits, p.root_commit) END
+            AS root_commits,
         p.state,
         p.top_path,
         p.main_path,
         coalesce(p.remote_count, 0) AS remote_count
     FROM stated AS d
     LEFT JOIN checkout_periods AS p ON d.cwd = p.cwd
+    LEFT JOIN git_roots AS g ON p.git_path = g.git_path
 ),
 facts AS MATERIALIZED (
     SELECT
@@ -68,7 +79,7 @@ roots AS (
 by_remote AS (
     SELECT
         k.place,
-        list(f.repo ORDER BY f.repo) FILTER (WHERE list_contains(r.root_commits, k.root_commit)) AS agreeing,
+        list(f.repo ORDER BY f.repo) FILTER (WHERE list_has_any(r.root_commits, k.root_commits)) AS agreeing,
         list(f.repo ORDER BY f.repo) FILTER (WHERE r.repo IS NULL OR k.root_commit IS NULL) AS possible,
         count_if(r.repo IS NULL AND s.root_commit = k.root_commit) = 1 AS is_root_seen,
         list(f.repo ORDER BY f.repo) AS candidates
@@ -118,14 +129,14 @@ judged AS (
         CASE
             WHEN len(r.agreeing) = 1 THEN r.agreeing[1]
             WHEN r.agreeing IS NULL AND len(r.possible) = 1 THEN r.possible[1]
-            WHEN r.place IS NULL AND len(n.candidates) = 1 THEN n.candidates[1]
-            WHEN r.place IS NULL AND n.place IS NULL AND k.remote NOT LIKE 'hash:%' AND a.name IS NULL THEN k.remote
-            WHEN r.place IS NULL AND n.place IS NULL THEN a.repo
+            WHEN r.place IS NOT NULL THEN NULL
+            WHEN k.remote NOT LIKE 'hash:%' THEN CASE WHEN a.name IS NULL THEN k.remote ELSE a.repo END
+            WHEN len(n.candidates) = 1 THEN n.candidates[1]
         END AS repo,
         CASE
             WHEN len(r.agreeing) = 1 OR (r.is_root_seen AND len(r.possible) = 1) THEN 'root_and_remote'
             WHEN r.place IS NOT NULL THEN 'remote'
-            WHEN n.place IS NOT NULL THEN 'path'
+            WHEN k.remote IS NULL OR k.remote LIKE 'hash:%' THEN 'path'
             WHEN s.root_commit = k.root_commit THEN 'root_and_remote'
             ELSE 'remote'
         END AS rung,
@@ -133,7 +144,7 @@ judged AS (
             WHEN k.cwd IS NULL AND k.remote IS NULL THEN 'no_directory'
             WHEN len(r.agreeing) > 1 OR len(r.possible) > 1 THEN 'several_repos'
             WHEN r.place IS NOT NULL THEN 'roots_disagree'
-            WHEN len(n.candidates) > 1 OR a.name IS NOT NULL THEN 'several_repos'
+            WHEN a.name IS NOT NULL OR len(n.candidates) > 1 THEN 'several_repos'
             WHEN k.state = 'present' AND k.remote_count > 1 THEN 'several_remotes'
             WHEN k.state = 'present' THEN 'no_remote'
             WHEN k.state = 'none' THEN 'no_checkout'

@@ -10,7 +10,7 @@ WITH metered AS (
     SELECT
         agent,
         session_id,
-        arg_min(parent_session_id, value_seq) AS parent_session_id,
+        arg_min(parent_session_id, struct_pack(at := called_at, call := source_id)) AS parent_session_id,
         min(called_at) AS first_call_at,
         max(called_at) AS last_call_at,
         count(*) AS calls,

@@ -7,7 +7,8 @@
 --
 -- A call belongs to a span when it was made after from_at and not after until_at; null is no bound. Between two moments a task has the
 -- session if it was begun by the first and the second does not end another one, or if the second ends it and nothing was begun;
--- everything else belongs to no task, and has a span without one: a guess is worse. A commit's tasks have its checkout since the commit before, at most a
+-- everything else belongs to no task, and has a span without one: a guess is worse. is_contested: several tasks have a claim, so
+-- that no weaker rule is asked either. A commit's tasks have its checkout since the commit before, at most a
 -- day; a commit that names several has none. A completion without a session has its agent's tokens since the agent's completion before,
 -- at most a day; session_id and top_path are then null.
 WITH neighbours AS MATERIALIZED (
@@ -55,7 +56,10 @@ cleared AS (
             WHEN is_begun
                 THEN is_same OR next_phase IS NULL OR (next_phase = 'begin' AND coalesce(next_task_id, next_workstream_id) IS NOT NULL)
             ELSE is_ended
-        END AS is_clear
+        END AS is_clear,
+        coalesce(is_begun, false)
+        OR (len(seqs) > 0 AND coalesce(task_id, workstream_id) IS NULL)
+        OR coalesce(next_phase = 'end' AND coalesce(next_task_id, next_workstream_id) IS NULL, false) AS has_claims
     FROM judged
 ),
 of_sessions AS (
@@ -69,7 +73,8 @@ of_sessions AS (
             WHEN NOT is_clear OR (is_begun AND is_same) THEN list_concat(seqs, coalesce(next_seqs, CAST([] AS BIGINT [])))
             WHEN is_begun THEN seqs
             ELSE next_seqs
-        END AS evidence_seqs
+        END AS evidence_seqs,
+        NOT is_clear AND has_claims AS is_contested
     FROM cleared
 ),
 moments AS (
@@ -95,7 +100,8 @@ of_checkouts AS (
         task_ids[1] AS task_id,
         workstream_ids[1] AS workstream_id,
         seqs AS evidence_seqs,
-        len(task_ids) <= 1 AND len(workstream_ids) <= 1 AND len(task_ids) + len(workstream_ids) > 0 AS is_clear
+        len(task_ids) > 1 OR len(workstream_ids) > 1 AS is_contested,
+        len(task_ids) + len(workstream_ids) > 0 AS is_named
     FROM moments
 ),
 completed AS (
@@ -122,11 +128,19 @@ of_agents AS (
         task_ids[1] AS task_id,
         CASE WHEN len(task_ids) = 1 THEN workstream_id END AS workstream_id,
         seqs AS evidence_seqs,
-        len(task_ids) = 1 AS is_clear
+        len(task_ids) > 1 AS is_contested
     FROM completed
+),
+spans AS (
+    SELECT * FROM of_sessions
+    UNION ALL BY NAME
+    SELECT * EXCLUDE (is_named) FROM of_checkouts WHERE is_named
+    UNION ALL BY NAME
+    SELECT * FROM of_agents
 )
-SELECT * FROM of_sessions
-UNION ALL BY NAME
-SELECT * EXCLUDE (is_clear) FROM of_checkouts WHERE is_clear
-UNION ALL BY NAME
-SELECT * EXCLUDE (is_clear) FROM of_agents WHERE is_clear
+SELECT
+    * REPLACE (
+        CASE WHEN NOT is_contested THEN task_id END AS task_id,
+        CASE WHEN NOT is_contested THEN workstream_id END AS workstream_id
+    )
+FROM spans

@@ -6,7 +6,8 @@
 -- refresh: view
 --
 -- weight / whole is the share; of one call the weights add up to the whole at most. A declaration of the call beats one of its session, and
--- that one of the session that started it. A declared part that belongs to no task has a row with neither.
+-- that one of the session that started it; what names a task of a session itself, by whatever rule, keeps its starter's tasks away.
+-- What is declared to belong to no task, and what several tasks claim, has a row with neither: no weaker rule is asked.
 WITH used AS MATERIALIZED (
     SELECT
         value_seq,
@@ -66,12 +67,12 @@ declared AS (
         'declared' AS rule,
         'high' AS confidence,
         task_id,
-        workstream_id,
+        max(workstream_id) AS workstream_id,
         CAST(sum(coalesce(permille * greatest(sharers, 1), greatest(1000 - stated_permille, 0))) AS BIGINT) AS weight,
         CAST(any_value(greatest(1000, stated_permille) * greatest(sharers, 1)) AS BIGINT) AS whole,
         list(seq ORDER BY seq) AS evidence_seqs
     FROM declared_parts
-    GROUP BY value_seq, task_id, workstream_id
+    GROUP BY value_seq, task_id, CASE WHEN task_id IS NULL THEN workstream_id END
 ),
 stated AS (
     SELECT
@@ -92,7 +93,6 @@ spans AS MATERIALIZED (
 ),
 marked AS (
     SELECT DISTINCT
-        rule,
         agent,
         session_id
     FROM spans
@@ -115,12 +115,12 @@ marked_calls AS (
         s.evidence_seqs
     FROM scoped AS u
     INNER JOIN spans AS s ON u.scope_id = s.session_id AND u.agent IS NOT DISTINCT FROM s.agent
-    LEFT JOIN marked AS own ON s.rule = own.rule AND u.agent IS NOT DISTINCT FROM own.agent AND u.session_id = own.session_id
+    LEFT JOIN marked AS own ON u.agent IS NOT DISTINCT FROM own.agent AND u.session_id = own.session_id
     WHERE
         (s.from_at IS NULL OR u.called_at > s.from_at)
         AND (s.until_at IS NULL OR u.called_at <= s.until_at)
         AND (u.scope_id IS NOT DISTINCT FROM u.session_id OR own.session_id IS NULL)
-        AND coalesce(s.task_id, s.workstream_id) IS NOT NULL
+        AND (s.is_contested OR coalesce(s.task_id, s.workstream_id) IS NOT NULL)
 ),
 committed_calls AS (
     SELECT
@@ -148,6 +148,9 @@ branches AS (
         r.seq
     FROM (SELECT DISTINCT git_branch FROM used WHERE git_branch IS NOT NULL AND NOT starts_with(git_branch, 'hash:')) AS b
     CROSS JOIN task_rules AS r
+    WHERE
+        coalesce(regexp_full_match(regexp_extract(b.git_branch, r.branch_pattern, 1), '[A-Za-z0-9_.:-]{0,128}'), true)
+        AND coalesce(regexp_full_match(regexp_extract(b.git_branch, r.workstream_branch_pattern, 1), '[A-Za-z0-9_.:-]{0,128}'), true)
 ),
 branch_calls AS (
     SELECT

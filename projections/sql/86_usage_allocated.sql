@@ -2,21 +2,13 @@
 -- grain: the share of one task and workstream in one row of usage_measured
 -- key: agent, source_id, task_id, workstream_id
 -- unit: tokens, times in UTC
--- source: allocated_calls, usage_measured, task_reports
+-- source: allocated_calls, usage_measured, task_workstreams
 -- refresh: view
 --
--- Shares are whole numbers by largest remainder, class by class; what is of which never exceeds the share of its whole. Of one row they
+-- Shares are whole numbers by largest remainder, class by class, with what is left as one of those that share; what is of which never exceeds the share of its whole. Of one row they
 -- add up to the row at most; the rest is in usage_unallocated. A class that the row does not state is null.
 -- evidence_seqs are the events that the rule rests on; a task's workstream is the one last reported.
-WITH workstreams_ AS (
-    SELECT
-        task_id,
-        arg_max(workstream_id, struct_pack(at := coalesce(stated_at, TIMESTAMP '1970-01-01'), content := content_hash)) AS workstream_id
-    FROM task_reports
-    WHERE workstream_id IS NOT NULL
-    GROUP BY task_id
-),
-shares AS MATERIALIZED (
+WITH shares AS MATERIALIZED (
     SELECT *
     FROM allocated_calls
     WHERE coalesce(task_id, workstream_id) IS NOT NULL AND weight > 0
@@ -51,10 +43,10 @@ quotas AS (
     SELECT
         *,
         tokens * weight // whole AS quota,
-        tokens * weights // whole - sum(tokens * weight // whole) OVER (PARTITION BY value_seq, class) AS left_over,
+        tokens - sum(tokens * weight // whole) OVER (PARTITION BY value_seq, class) - tokens * (whole - weights) // whole AS left_over,
         row_number() OVER (
             PARTITION BY value_seq, class ORDER BY tokens * weight % whole DESC, task_id ASC, workstream_id ASC
-        ) AS turn
+        ) + if(tokens * (whole - weights) % whole > tokens * weight % whole, 1, 0) AS turn
     FROM parted
     WHERE tokens IS NOT NULL
 ),
@@ -161,4 +153,4 @@ SELECT
     u.value_seq
 FROM shared AS p
 INNER JOIN wanted AS u ON p.value_seq = u.value_seq
-LEFT JOIN workstreams_ AS w ON p.task_id = w.task_id
+LEFT JOIN task_workstreams AS w ON p.task_id = w.task_id

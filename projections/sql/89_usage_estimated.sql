@@ -2,10 +2,10 @@
 -- grain: one report, or one completed task
 -- key: seq
 -- unit: tokens, times in UTC
--- source: estimates, repo_names
+-- source: estimates, repo_names, task_workstreams
 -- refresh: view
 --
--- Never part of measured totals. Tokens are null where even a guess is missing; total_tokens adds what is stated.
+-- Never part of measured totals. Tokens are null where even a guess is missing, the total too; it adds what is stated.
 SELECT
     e.agent,
     e.source_id,
@@ -20,7 +20,7 @@ SELECT
     e.git_remote,
     coalesce(n.repo, CASE WHEN n.name IS NULL THEN e.repo END) AS repo,
     e.task_id,
-    e.workstream_id,
+    coalesce(e.workstream_id, w.workstream_id) AS workstream_id,
     e.input_tokens,
     e.cache_read_tokens,
     e.cache_write_tokens,
@@ -28,10 +28,18 @@ SELECT
     CAST(NULL AS BIGINT) AS cache_write_1h_tokens,
     e.output_tokens,
     e.reasoning_tokens,
-    coalesce(e.input_tokens, 0) + coalesce(e.cache_read_tokens, 0) + coalesce(e.cache_write_tokens, 0)
-    + coalesce(e.output_tokens, 0) AS total_tokens,
-    coalesce(e.input_tokens, 0) + coalesce(e.cache_write_tokens, 0) + coalesce(e.output_tokens, 0) AS total_without_cache_read_tokens,
+    CASE
+        WHEN coalesce(e.input_tokens, e.cache_read_tokens, e.cache_write_tokens, e.output_tokens) IS NOT NULL
+            THEN
+                coalesce(e.input_tokens, 0) + coalesce(e.cache_read_tokens, 0) + coalesce(e.cache_write_tokens, 0)
+                + coalesce(e.output_tokens, 0)
+    END AS total_tokens,
+    CASE
+        WHEN coalesce(e.input_tokens, e.cache_write_tokens, e.output_tokens) IS NOT NULL
+            THEN coalesce(e.input_tokens, 0) + coalesce(e.cache_write_tokens, 0) + coalesce(e.output_tokens, 0)
+    END AS total_without_cache_read_tokens,
     e.seq
 FROM estimates AS e
 LEFT JOIN repo_names AS n ON e.repo = n.name
+LEFT JOIN task_workstreams AS w ON e.task_id = w.task_id
 WHERE e.measured_seq IS NULL

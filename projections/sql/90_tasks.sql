@@ -30,11 +30,13 @@ slices AS MATERIALIZED (
         called_at,
         rule,
         total_tokens AS allocated_tokens,
+        CAST(NULL AS BIGINT) AS estimate_seq,
         CAST(NULL AS BIGINT) AS estimated_tokens
     FROM usage_allocated
     UNION ALL BY NAME
     SELECT
         task_id,
+        seq AS estimate_seq,
         total_tokens AS estimated_tokens
     FROM usage_estimated
     UNION ALL BY NAME
@@ -54,7 +56,7 @@ used AS (
         max(called_at) AS last_call_at,
         CAST(sum(allocated_tokens) AS BIGINT) AS allocated_tokens,
         coalesce(list(DISTINCT rule ORDER BY rule) FILTER (WHERE rule IS NOT NULL), []) AS rules,
-        count(estimated_tokens) AS estimates,
+        count(estimate_seq) AS estimates,
         CAST(sum(estimated_tokens) AS BIGINT) AS estimated_tokens
     FROM slices
     WHERE task_id IS NOT NULL

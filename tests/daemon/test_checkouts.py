@@ -196,7 +196,7 @@ def test_a_commit_is_recorded_with_the_tasks_it_names_and_no_word_of_its_message
 
 def test_only_new_commits_are_recorded_at_the_next_look(host: Host, top: Path) -> None:
     """
-    By first parents: what was merged was made elsewhere. The oldest comes first.
+    By first parents: what was merged was made elsewhere, and the merge names no work. The oldest comes first.
     """
     worked(host, top, "msg_a")
     host.ingest()
@@ -211,7 +211,7 @@ def test_only_new_commits_are_recorded_at_the_next_look(host: Host, top: Path) -
 
     names = [each["commit"] for each in events(host, "git_commit")]
 
-    assert [one, two, git(top, "rev-parse", "HEAD")] == names[len(before) :]
+    assert [one, two] == names[len(before) :]
     assert side not in names
     assert len(set(names)) == len(names)
 
@@ -227,6 +227,10 @@ def test_the_first_look_goes_back_a_week_and_two_hundred_commits(host: Host, tmp
         when = begin + (number if number < 50 else 15 * 86_400 + number)
         lines.append(f"commit refs/heads/main\ncommitter a <a@example.com> {when} +0000\ndata 1\nx\n\n")
     subprocess.run(["git", "-C", place, "fast-import", "--quiet"], input="".join(lines).encode(), check=True)
+    made = git(place, "rev-list", "--reverse", "main").splitlines()
+    entries = (f"{'0' * 40} {name} a <a@example.com> 1 +0000\tcommit: x\n" for name in made)
+    (place / ".git/logs").mkdir(exist_ok=True)
+    (place / ".git/logs/HEAD").write_text("".join(entries))
     worked(host, place, "msg_a")
     host.ingest()
     newest = git(place, "rev-list", "--max-count=200", "main").splitlines()
@@ -234,6 +238,27 @@ def test_the_first_look_goes_back_a_week_and_two_hundred_commits(host: Host, tmp
     host.ingest()
 
     assert newest == [each["commit"] for each in events(host, "git_commit")][::-1]
+
+
+def test_only_commits_that_were_made_in_the_checkout_are_its_own(host: Host, top: Path, tmp_path: Path) -> None:
+    """
+    What was pulled, or merged by fast-forward from a worktree, is somebody else's work.
+    """
+    worked(host, top, "msg_a")
+    host.ingest()
+    before = len(events(host, "git_commit"))
+    git(top, "worktree", "add", "--quiet", "-b", "side", str(tmp_path / "tree"))
+    foreign = commit(tmp_path / "tree", "in the worktree\n\nTask: T-1\n")
+    git(top, "merge", "--quiet", "--ff-only", "side")
+    own = commit(top, "here\n\nTask: T-2\n")
+    worked(host, top, "msg_b")
+    host.ingest()
+
+    assert [own] == [each["commit"] for each in events(host, "git_commit")[before:]]
+    worked(host, tmp_path / "tree", "msg_c")
+    host.ingest()
+    last = events(host, "git_commit")[-1]
+    assert (foreign, str(tmp_path / "tree")) == (last["commit"], last["top_path"])
 
 
 def test_an_old_checkout_has_no_commits_to_record(host: Host, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_reported_call_is_explained_by_its_message(host: Host, capsys: pytest.
     (row,) = asked(host, capsys, "explain", "anthropic:msg_p")["rows"]
 
     assert ("report", 7, "tokens of the message") == (row["rule"], row["total_tokens"], row["formula"])
-    assert [("in_log", None, "test")] == [
+    assert [("message", None, "test")] == [
         (each["outcome"], each["readable_at"], each["producer"]) for each in row["evidence"]
     ]
     assert [("updated", 1)] == [(each["reason"], each["by_seq"]) for each in row["superseded"]]
@@ -316,6 +316,49 @@ def test_an_estimate_gives_way_to_what_is_measured_of_the_same_task_and_time(hos
     ]
 
 
+def test_an_estimate_gives_way_to_any_measured_call_of_its_session(host: Host) -> None:
+    """
+    However long ago, and by the very report that leaves the estimate; a call of zero tokens is no measurement.
+    """
+    done: dict[str, Any] = {"origin": "hook", "estimated_output_tokens": 5}
+    write(
+        host,
+        call("old", at=0),
+        report("T-1", "completed", at=6000, session_id="s", **done),
+        call("zero", at=50, session="z", input_tokens=0, cache_read_tokens=0, output_tokens=0),
+        report("T-2", "completed", at=60, session_id="z", **done),
+    )
+
+    assert ["T-2"] == [row["task_id"] for row in host.rows("SELECT task_id FROM usage_estimated")]
+
+
+@pytest.mark.parametrize(("status", "estimates"), [("completed", 1), ("cancelled", 0)])
+def test_a_later_report_takes_an_estimate_away_only_by_what_it_says(host: Host, status: str, estimates: int) -> None:
+    """
+    A sync that says completed too mints none and erases none; one that says cancelled does.
+    """
+    hook = {"task_id": "T-1", "status": "completed", "origin": "hook", "estimated_output_tokens": 5}
+    submit(host.state, "task", hook, producer="hub", key="T-1", revision=1)
+    submit(
+        host.state, "task", hook | {"origin": "status_sync", "status": status}, producer="hub", key="T-1", revision=2
+    )
+    host.ingest()
+
+    assert estimates == len(host.rows("SELECT * FROM usage_estimated"))
+
+
+def test_an_estimate_without_a_guess_is_null_and_has_its_tasks_workstream(host: Host) -> None:
+    """
+    Not zero; and the workstream that was reported later.
+    """
+    write(host, report("T-1", "completed", at=1, origin="hook"), report("T-1", "open", at=2, workstream_id="W"))
+
+    assert [(None, "W")] == [
+        tuple(row.values()) for row in host.rows("SELECT total_tokens, workstream_id FROM usage_estimated")
+    ]
+    assert [(1, None)] == [tuple(row.values()) for row in host.rows("SELECT estimates, estimated_tokens FROM tasks")]
+
+
 def test_an_estimate_of_a_session_or_a_source_gives_way_to_its_measurement(host: Host) -> None:
     """
     An old caller's sum, a report that was estimated before the provider's numbers were known.
@@ -374,17 +417,53 @@ def test_a_reported_session_gives_way_to_its_calls(host: Host) -> None:
     write(
         host,
         tokens(**whole),
-        tokens(source_id="one", session_id="x"),
+        tokens(source_id="one", session_id="x", provider="openai"),
         tokens(**whole | {"session_id": "x", "source_id": "x"}),
     )
-    assert {f"openai:{SESSION}", "anthropic:one"} == {
+    assert {f"openai:{SESSION}", "openai:one"} == {
         row["source_id"] for row in host.rows("SELECT source_id FROM usage_measured")
     }
 
     host.claude().write_bytes(claude_line("msg_a", 5))
     host.ingest()
 
-    assert {"msg_a", "anthropic:one"} == {row["source_id"] for row in host.rows("SELECT source_id FROM usage_measured")}
+    assert {"msg_a", "openai:one"} == {row["source_id"] for row in host.rows("SELECT source_id FROM usage_measured")}
+
+
+def test_a_reported_session_is_found_by_its_id_and_gives_way_to_no_other_provider(host: Host) -> None:
+    """
+    What it was for can be declared by the session; what another provider answered in it is beside it.
+    """
+    whole: dict[str, Any] = {"scope": "session", "source_id": "run", "session_id": None}
+    other = tokens(source_id="e", provider="openai", session_id="run")
+    write(host, tokens(**whole), other, declare("T-1", session_id="run"))
+
+    assert {"anthropic:run": "run", "openai:e": "run"} == {
+        row["source_id"]: row["session_id"] for row in host.rows("SELECT source_id, session_id FROM usage_measured")
+    }
+    assert [6] == [row["total"] for row in host.rows("SELECT sum(total_tokens) AS total FROM usage_allocated")]
+
+
+def test_reports_without_a_key_grow_too(host: Host) -> None:
+    """
+    Whatever way they come, the greatest sum holds; the order of arrival and the hash do not decide.
+    """
+    for total in (5, 100, 50, 7, 60):
+        write(host, tokens(source_id="s", scope="session", input_tokens=total, output_tokens=0))
+
+    assert [100] == [row["total_tokens"] for row in host.rows("SELECT total_tokens FROM usage_measured")]
+
+
+def test_the_events_behind_a_share_can_be_asked_for(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A declaration, a look at a checkout: each leads to the calls that rest on it, and a task to how much of them is its.
+    """
+    write(host, *HISTORY)
+
+    assert {"b", "c", "d"} == {row["source_id"] for row in asked(host, capsys, "explain", "#6")["rows"]}
+    assert {"a", "b"} == {row["source_id"] for row in asked(host, capsys, "explain", "#1")["rows"]}
+    assert 56 == asked(host, capsys, "explain", "T-1")["allocated_tokens"]
+    assert asked(host, capsys, "explain", "a")["allocated_tokens"] is None
 
 
 def test_a_report_that_is_named_by_a_session_is_of_it(host: Host) -> None:

@@ -240,9 +240,9 @@ def test_a_declaration_is_named_by_its_target_and_ordered_by_its_time() -> None:
     ):
         assert found["key"] == message("allocation", body | other)["key"]
     assert found["key"] != message("allocation", body | {"task_id": 5})["key"]
-    assert int(NOW.timestamp() * 1000) == found["revision"]
+    assert int(NOW.timestamp() * 1_000_000) == found["revision"]
     stated = message("allocation", body | {"created_at": "2026-01-01T00:00:00Z"})
-    assert int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000) == stated["revision"]
+    assert int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1_000_000) == stated["revision"]
     assert 7 == message("allocation", body | {"revision": 7})["revision"]
 
 

@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from hypothesis import strategies as st
 from daemon.posts import POSTED_BYTES_MAX, POSTS_MAX
 from daemon.web.answers import HEADERS
 from daemon.web.app import application
+from daemon.web.connections import CONNECTIONS_MAX
 from daemon.web.guard import REQUESTS_MAX, Access
 from daemon.web.openapi import document
 from daemon.web.writes import RECEIPT, WRITES
 from state.paths import StatePaths
 from tests.daemon.conftest import Host
-from tests.daemon.live import daemon, needs, until
+from tests.daemon.live import DEADLINE_SECONDS, daemon, needs, until
 from tests.daemon.schemas import anything, faults, resolved, values
 from tests.daemon.served import Answer, Served, served
 
@@ -939,3 +941,42 @@ def test_who_waits_does_not_keep_a_server_from_ending(host: Host) -> None:
         caller.join()
 
     assert [(202, ["pending"])] == [(each.status, each.states) for each in answers]
+
+
+def test_who_asks_nothing_cannot_keep_others_away(host: Host) -> None:
+    """
+    More connections than are taken are closed at once; a request beside them is answered when one goes.
+    """
+    with served(host.state) as server, ExitStack() as held:
+        idle = [held.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(CONNECTIONS_MAX + 5)]
+        for each in idle:
+            each.connect(server.where)
+        assert all(map(_is_closed, idle[-5:]))
+        idle[0].close()
+        until(lambda: _answers(server), "an answer beside those that ask nothing")
+
+
+def _answers(server: Served) -> bool:
+    try:
+        return server.ask("GET", "/openapi.json").status == 200
+    except OSError:
+        return False
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(DEADLINE_SECONDS)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_port_that_is_none_is_told(host: Host) -> None:
+    """
+    In one line, with what it can be.
+    """
+    command = [sys.executable, "-m", "daemon.cli", "serve", "--port", "99999", "--state-dir", str(host.state.root)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (2, "") == (ran.returncode, ran.stdout)
+    assert "can_be=0 to 65535" in ran.stderr

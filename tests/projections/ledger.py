@@ -158,7 +158,9 @@ def tokens(key: str | None = None, revision: int | None = None, **body: Any) -> 
         "output_tokens": 2,
         "at": moment(0),
     }
-    stated |= {"raw_usage": {"in": stated["input_tokens"], "out": stated["output_tokens"]}} | body
+    stated |= body
+    if "raw_usage" not in body:
+        stated["raw_usage"] = {"in": stated["input_tokens"] or 0, "out": stated["output_tokens"] or 0}
     return message("token_event", {name: value for name, value in stated.items() if value is not None}, key, revision)
 
 

@@ -320,8 +320,8 @@ def test_declared_thousandths_split_a_row_by_largest_remainder(ledger) -> None:
         "SELECT input_tokens, cache_read_tokens, output_tokens, reasoning_tokens, calls FROM usage_unallocated"
     )
 
-    assert [("T-1", 5, None, 3, 2), ("T-2", 2, None, 2, 1)] == shares
-    assert [(3, None, 2, 2, 0)] == rest
+    assert [("T-1", 5, None, 3, 3), ("T-2", 3, None, 2, 1)] == shares
+    assert [(2, None, 2, 1, 0)] == rest
 
 
 def test_declarations_without_a_number_share_what_the_others_leave(ledger) -> None:
@@ -358,15 +358,20 @@ def test_more_than_a_thousand_thousandths_are_shared_in_proportion(ledger) -> No
     assert [("T-1", 5), ("T-2", 5)] == ledger.rows("SELECT task_id, input_tokens FROM usage_allocated ORDER BY task_id")
 
 
+#: Who has what nobody claims; of equal remainders it is the last.
+NOBODY = "~"
+
+
 def parted(amount: int | None, weights: dict[str, int], whole: int) -> dict[str, int | None]:
-    """Part *amount* by largest remainder, as a textbook has it."""
+    """Part *amount* by largest remainder, as a textbook has it, with what nobody claims among the parts."""
     if amount is None:
         return dict.fromkeys(weights)
-    exact = {name: Fraction(amount * weight, whole) for name, weight in weights.items()}
+    everybody = weights | {NOBODY: whole - sum(weights.values())}
+    exact = {name: Fraction(amount * weight, whole) for name, weight in everybody.items()}
     floors = {name: int(share) for name, share in exact.items()}
-    left = int(sum(exact.values())) - sum(floors.values())
-    largest = sorted(weights, key=lambda name: (floors[name] - exact[name], name))
-    return {name: floor + (name in largest[:left]) for name, floor in floors.items()}
+    left = amount - sum(floors.values())
+    largest = sorted(everybody, key=lambda name: (floors[name] - exact[name], name))
+    return {name: floors[name] + (name in largest[:left]) for name in weights}
 
 
 def test_shares_are_those_of_a_textbook(ledger) -> None:
@@ -548,6 +553,60 @@ def test_a_fact_of_an_allocation_is_in_the_facts_hash(ledger) -> None:
         hashes.append(facts_hash(ledger.connection))
 
     assert 4 == len(set(hashes))
+
+
+@pytest.mark.parametrize(
+    "contested",
+    [
+        [named("A-1", 0, status="in_progress"), named("B-1", 20, status="completed")],
+        [named("A-1", 0), named("A-2", 0)],
+        [checkout("/w"), commit("/w", 20, "T-8", "T-9")],
+        [report("A-1", "in_progress", at=0, session_id="s"), report("B-1", "failed", at=20, session_id="s")],
+    ],
+)
+def test_what_several_tasks_claim_goes_to_no_third(ledger, contested) -> None:
+    """
+    Evidence that contradicts itself is not made up for by a weaker rule that names somebody else.
+    """
+    ledger.write([*contested, call("m", at=10, cwd="/w", git_branch="ABC-3")])
+
+    assert {} == ledger.tasks()
+
+
+def test_what_a_subagent_names_itself_beats_what_its_starter_is_reported_to_do(ledger) -> None:
+    """
+    Whatever the rules: it is nearer.
+    """
+    ledger.write(
+        [
+            call("m", at=10, session="child", parent_session_id="s"),
+            report("PAR-2", "completed", at=20, session_id="s"),
+            named("CHILD-1", 5, "child", "in_progress"),
+        ]
+    )
+
+    assert {"m": ("CHILD-1", "tool_call")} == ledger.tasks()
+
+
+def test_two_declarations_of_one_task_are_one_share(ledger) -> None:
+    """
+    With a workstream and without: the call is the task's once.
+    """
+    halves = {"session_id": "s", "permille": 500}
+    ledger.write([call("m"), declare("T-1", **halves), declare("T-1", **halves, workstream_id="W")])
+
+    assert [("T-1", "W", 60)] == ledger.rows("SELECT task_id, workstream_id, total_tokens FROM usage_allocated")
+
+
+def test_nearly_all_of_a_small_row_is_all_of_it(ledger) -> None:
+    """
+    999 thousandths of three tokens are three: what is left over goes to who has most of it.
+    """
+    ledger.write(
+        [call("m", input_tokens=3, cache_read_tokens=0, output_tokens=0), declare("T-1", session_id="s", permille=999)]
+    )
+
+    assert [("T-1", 3)] == ledger.rows("SELECT task_id, input_tokens FROM usage_allocated")
 
 
 def test_the_default_pattern_of_branches_is_the_one_in_the_vocabulary(ledger) -> None:

@@ -64,6 +64,50 @@ def test_a_stated_remote_needs_no_checkout(ledger) -> None:
     assert {"m": ("app", "remote")} == ledger.repos()
 
 
+def test_a_remote_beats_a_path_though_nobody_registered_it(ledger) -> None:
+    """
+    In a registered directory, a call that states another remote is the other's; and so is a checkout with one.
+    """
+    ledger.write(
+        [
+            register("w", paths=["/w", "/w/fork"]),
+            seen("/w/fork", remote=FORK),
+            call("m", cwd="/w/gone", git_remote=APP),
+            call("n", cwd="/w/fork", at=1),
+        ]
+    )
+
+    assert {"m": (APP, "remote"), "n": (FORK, "root_and_remote")} == ledger.repos()
+
+
+def test_a_branch_without_common_history_is_still_of_its_repository(ledger) -> None:
+    """
+    A worktree of an orphan branch has another first commit, and the same git directory.
+    """
+    shared: dict[str, Any] = {"git_path": "/w/app/.git", "main_path": "/w/app"}
+    ledger.write(
+        [
+            register("app", remotes=[APP], root_commits=[ROOT]),
+            seen("/w/app", **shared),
+            seen("/w/pages", root=OTHER_ROOT, checkout_kind="worktree", **shared),
+            call("m", cwd="/w/pages"),
+        ]
+    )
+
+    assert {"m": ("app", "root_and_remote")} == ledger.repos()
+
+
+def test_what_is_registered_under_an_ambiguous_name_is_nobodys(ledger) -> None:
+    """
+    It is not named by its remote instead.
+    """
+    registered = [register(name, remotes=[f"github.com/o/{name}"]) for name in ("c", "d", "f")]
+    aliases = [register("c", aliases=["d"]), register("f", aliases=["d"])]
+    ledger.write([*registered, *aliases, call("m", git_remote="github.com/o/d")])
+
+    assert {"m": (None, "several_repos")} == ledger.repos()
+
+
 def test_a_stated_remote_beats_what_the_directory_is_now(ledger) -> None:
     """
     The directory was another clone when the call was made: what was seen later does not answer for it.

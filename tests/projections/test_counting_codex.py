@@ -693,3 +693,18 @@ def test_ledger_that_is_seen_late_takes_the_place_of_totals(live):
     assert summed({T2: [A, C]}) == alone.codex("session")
     assert summed({T1: [B], T2: [A, C]}) == together.codex("session")
     assert ["ledger_record", "ledger_record", "total_increase"] == sorted(call["rule"] for call in together.calls)
+
+
+def test_branch_and_remote_of_the_header_are_those_of_its_own_directory(live):
+    """
+    A session that goes to another directory takes neither along: there may be another repository.
+    """
+    rollout = Rollout(T1).meta(git={"branch": "feature/A-1", "repository_url": "https://github.com/o/a.git"})
+    rollout.total(A, A).line("turn_context", {"cwd": "/srv/other"})
+    live.put(place(T1), rollout.total(plus(A, C), C).lines)
+
+    first, second = live.read().calls
+
+    place_of = ("cwd", "git_branch", "git_remote")
+    assert ("/srv/repo", "feature/A-1", "github.com/o/a") == tuple(first[name] for name in place_of)
+    assert ("/srv/other", None, None) == tuple(second[name] for name in place_of)
