@@ -160,7 +160,7 @@ def test_list_of_stored_positions_is_exact(agent):
     stored = set()
     for header, line in readable(agent):
         for path in positions(line):
-            for canary in (AS_ID, AS_PATH, AS_REMOTE, f"x/{AS_ID}", AS_TOOL, AS_ARGUMENTS):
+            for canary in (AS_ID, AS_PATH, AS_REMOTE, f"example.com/{AS_ID}", AS_TOOL, AS_ARGUMENTS):
                 said = read(agent, json.dumps(changed(line, path, canary)).encode(), header)
                 if MARK in json.dumps(plain(said)):
                     stored.add(named(path))

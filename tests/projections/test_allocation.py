@@ -516,7 +516,7 @@ DERIVED = {
 }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 def test_facts_do_not_depend_on_order_repetition_or_runs(ledger, tmp_path, seed) -> None:
     """
     The same events, in another order, some of them twice, split over several runs: the same facts.

@@ -141,7 +141,7 @@ def rebuilt(settings: Settings, tmp_path: Path) -> tuple[str, str]:
     return refresh(Settings(settings.home, copy, "UTC", "test"))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_fifty_refreshes_with_kills_between_equal_one_rebuild(tmp_path: Path, seed: int) -> None:
     """
     After any number of refreshes, some of them killed, the tables are what the log alone gives.
