@@ -5,6 +5,7 @@ Writes the parts of the documentation that the code knows better: `make docs`.
 """
 
 import re
+from inspect import cleandoc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
@@ -116,7 +117,7 @@ def _messages() -> str:
 
 def _body(kind: str, model: type[BaseModel]) -> str:
     rows = "\n".join(_field(field, info) for field, info in model.model_fields.items())
-    return f"### `{kind}`\n\n{model.__doc__}\n\n| field | type | meaning |\n|---|---|---|\n{rows}\n"
+    return f"### `{kind}`\n\n{cleandoc(model.__doc__ or '')}\n\n| field | type | meaning |\n|---|---|---|\n{rows}\n"
 
 
 def _message_words() -> str:
