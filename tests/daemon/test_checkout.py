@@ -399,7 +399,7 @@ PIECES = (
 )
 
 
-@pytest.mark.parametrize("seed", [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 60))])
+@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 60))])
 def test_whatever_stands_in_its_files_a_checkout_is_looked_at(tmp_path: Path, seed: int) -> None:
     """
     No file of a repository makes a look fail: what it says is something, or nothing.
@@ -739,7 +739,7 @@ def random_repository(place: Path, rng: random.Random) -> Path:
     return place
 
 
-@pytest.mark.parametrize("seed", [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 25))])
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 25))])
 def test_the_first_commit_is_the_one_that_git_finds(tmp_path: Path, seed: int) -> None:
     top = random_repository(tmp_path, random.Random(seed))
 

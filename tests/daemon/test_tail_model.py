@@ -522,7 +522,7 @@ def drive(host: Host, seed: int, steps: int) -> Tail:
     return tail
 
 
-@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_whatever_happens_to_files_the_tables_say_what_was_seen(host: Host, seed: int) -> None:
     """
     Writers, looks and crashes in random order: no line is missing, none counts twice, nothing is invented.

@@ -484,7 +484,7 @@ def test_empty_log_has_nothing_to_retire(live):
         assert totals_before(projection.connection, 0) == []
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 12))])
 def test_random_homes_come_to_the_same_however_often_they_are_retired(live, tmp_path, seed):
     """
     Calls, copies, threads, forks and damage at random; a retirement now and then.
