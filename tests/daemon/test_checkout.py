@@ -18,6 +18,7 @@ from daemon.checkout import look
 from daemon.git_files import ConfigDamaged, config_entries
 from daemon.history import Histories
 from state.evidence import CheckoutFacts
+from tests.daemon.live import needs
 from tests.daemon.repositories import commit, git, repository
 
 NEW = "git@github.com:owner/name.git"
@@ -288,8 +289,9 @@ def test_a_path_that_is_no_text_is_a_hash(tmp_path: Path) -> None:
 
 def as_another(script: str, *arguments: object) -> str:
     """Run Python as another user."""
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
+    if os.geteuid() != 0:
         pytest.skip("only root can be another user")
+    needs("setpriv")
     command = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", sys.executable, "-c", script]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([*command, *map(str, arguments)], check=True, capture_output=True, text=True, env=environment)

@@ -2,12 +2,13 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.bootstrap import open_log, refresh_and_publish
+from daemon.bootstrap import catch_up, open_log, refresh_and_publish, seen_files
 from daemon.cli import main
 from daemon.inbox_client import submit
 from daemon.message import SCHEMA, check
@@ -499,27 +500,27 @@ def test_a_growing_session_is_one_row_whatever_arrives_first(host: Host) -> None
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora" / "dev.tar.zst"
 
 
-@pytest.mark.skipif(not CORPORA.exists(), reason="the corpora are not here")
+@pytest.mark.skipif(not CORPORA.exists(), reason="no real logs are here: ../shared/corpora/dev.tar.zst is missing")
 def test_totals_of_real_logs_are_the_same_by_repository_and_by_task(tmp_path: Path) -> None:
     """
-    Every class of tokens, over every home of the corpora, with declarations that split some sessions.
+    Every class of tokens, over every home of the corpora in one log, with declarations that split its sessions.
     """
     subprocess.run(["tar", "--zstd", "-xf", str(CORPORA), "-C", str(tmp_path)], check=True)
     homes = sorted({path.parent for name in (".claude", ".codex") for path in tmp_path.rglob(name)})
-    assert homes
-    for number, home in enumerate(homes[:: max(1, len(homes) // 8)]):
-        root = tmp_path / f"host-{number}"
-        root.mkdir()
-        host = Host(root)
-        host.home.rmdir()
-        home.rename(host.home)
-        host.ingest()
-        found = host.rows("SELECT DISTINCT session_id FROM usage_measured WHERE session_id IS NOT NULL ORDER BY 1")
-        write(host, *(declare(f"T-{n % 3}", permille=n % 1001, **row) for n, row in enumerate(found)))
-        with Tables(host.state.published) as tables:
-            total = usage_document(tables, (), Window(), ())["totals"]["measured"]
-            for by in (("repo",), ("task",), ("repo", "task", "branch")):
-                assert sums([total]) == sums(usage_document(tables, by, Window(), ())["rows"])
+    host = Host(tmp_path)
+    for home in homes:
+        settings = replace(host.settings, home=home)
+        catch_up(settings, seen_files(settings), clock=lambda: NOW)
+    found = host.rows("SELECT DISTINCT session_id FROM usage_measured WHERE session_id IS NOT NULL ORDER BY 1")
+    write(host, *(declare(f"T-{n % 7}", permille=n * 37 % 1001, **row) for n, row in enumerate(found)))
+
+    with Tables(host.state.published) as tables:
+        total = usage_document(tables, (), Window(), ())["totals"]["measured"]
+        assert total["total_tokens"]
+        for by in (("repo",), ("task",), ("repo", "task", "branch"), ("workstream", "agent", "model", "day")):
+            assert sums([total]) == sums(usage_document(tables, by, Window(), ())["rows"])
+        shares = usage_document(tables, (), Window(), ("allocated",))["totals"]["allocated"]
+        assert 0 < shares["total_tokens"] < total["total_tokens"]
 
 
 def test_an_interval_cuts_shares_like_their_calls(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

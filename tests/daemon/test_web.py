@@ -641,7 +641,7 @@ def test_a_full_disk_writes_nothing_of_a_list(tmp_path: Path) -> None:
     state.root.mkdir()
     mounted = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(state.root)]
     if subprocess.run(mounted, check=False, capture_output=True).returncode:
-        pytest.skip("no tmpfs can be mounted here")
+        pytest.skip("this user may not mount a tmpfs, so no disk can be filled")
     try:
         with served(state) as server:
             filler = state.root / "filler"
