@@ -75,10 +75,9 @@ class Checkouts:
         looked = look(cwd, self._histories)
         if looked is None:
             return self._missing(cwd)
-        events = list(self._changed(looked.facts))
-        if looked.repository is not None:
-            events += self._new_commits(looked, looked.repository)
-        return events
+        # First what the disk may refuse: facts that were compared are taken for recorded.
+        commits = self._new_commits(looked, looked.repository) if looked.repository is not None else []
+        return [*self._changed(looked.facts), *commits]
 
     def look_whether_gone(self, cwd: str) -> list[bytes]:
         """Return the event that *cwd* is gone if it is not there any more, and was once; of what is there, nothing."""

@@ -231,7 +231,9 @@ def _escaped(char: str) -> str:
 
 def made_here(git_path: str) -> frozenset[str]:
     """
-    Return the commits that were made in this working tree, as the log of its HEAD tells; none where it keeps none.
+    Return the commits that were made in this working tree, as the log of its HEAD tells.
+
+    None where it keeps no log, or one that this user may not read: then nobody knows which were.
 
     A commit that was fetched, merged by fast-forward, checked out, rebased or picked is another one's work, or of
     another time. Only the end of a long log is read.
@@ -241,7 +243,7 @@ def made_here(git_path: str) -> frozenset[str]:
     """
     try:
         descriptor = open_regular(os.path.join(git_path, "logs", "HEAD"))  # noqa: PTH118 - paths here are text
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return frozenset()
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
         file.seek(max(0, os.fstat(descriptor).st_size - HEAD_LOG_BYTES_MAX))

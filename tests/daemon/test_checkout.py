@@ -325,6 +325,29 @@ def test_somebody_elses_repository_is_read_and_told_so(open_path: Path) -> None:
     assert f"present True {root_by_git(top)}" == as_another(LOOK, top)
 
 
+LOOK_TWICE = """
+import json, sys
+from datetime import UTC, datetime
+from daemon.checkouts import Checkouts
+checkouts = Checkouts(lambda: datetime.now(UTC))
+for place in (sys.argv[1], sys.argv[1]):
+    try:
+        print(*(json.loads(event)["k"] for event in checkouts.look(place)))
+    except OSError:
+        print("no answer")
+"""
+
+
+def test_a_checkout_is_recorded_though_the_log_of_its_head_may_not_be_read(open_path: Path) -> None:
+    """
+    Which commits were made in it is then not known; what it is, is.
+    """
+    top = repository(open_path / "repo", commits=2)
+    (top / ".git/logs/HEAD").chmod(0)
+
+    assert "checkout" == as_another(LOOK_TWICE, top)
+
+
 def test_a_repository_that_may_not_be_read_is_unreadable(open_path: Path) -> None:
     """
     Whether the directory itself is closed, or only its `.git`.
