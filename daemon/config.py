@@ -7,15 +7,15 @@ Looked for in systemd's `$CONFIGURATION_DIRECTORY`, else in `$XDG_CONFIG_HOME/ta
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from daemon.patterns import what_is_wrong
 from state.errors import TallystickError
 from state.evidence import RuleSet, Trailers
-from state.vocabulary import TASK_BRANCH_PATTERN, TASK_TRAILERS, WORKSTREAM_TRAILERS
+from state.vocabulary import TASK_BRANCH_PATTERN, TASK_TRAILERS, WORD_PATTERN, WORKSTREAM_TRAILERS
 
 FILE_NAME = "config.toml"
 
@@ -70,11 +70,51 @@ class TasksConfig(_Strict):
         )
 
 
+def _as_tuple(value: object) -> object:
+    """Take a list for a tuple: TOML has no other."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class HealthConfig(_Strict):
+    """From when on something is wrong."""
+
+    reporting_window_seconds: Annotated[int, Field(ge=1, le=604_800)] = Field(
+        900, description="within so long every silence is told"
+    )
+    canary_events: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1, description="so many signs of work without a token in a window are a flatline"
+    )
+    disk_free_mib: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        512, description="less room than this on the disk of the state directory is told"
+    )
+    sentinel: bool = Field(False, description="whether a synthetic session is planted and has to come out again")
+
+
+class HooksConfig(_Strict):
+    """Which hooks have to be in place."""
+
+    expected: Annotated[tuple[Literal["claude-code", "codex"], ...], BeforeValidator(_as_tuple)] = Field(
+        (), description="agents whose settings have to name our hook"
+    )
+
+
+class RootConfig(_Strict):
+    """A further directory of logs."""
+
+    agent: Annotated[str, Field(pattern=rf"^{WORD_PATTERN}$")] = Field(description="whose adapter reads it")
+    path: Annotated[str, Field(pattern=r"^[/~]", max_length=4096)] = Field(description="absolute, or below `~/`")
+
+
 class Config(_Strict):
     """Everything that may stand in the file; what is left out keeps its default."""
 
     log: LogConfig = Field(LogConfig(), description="how the log is kept")
     tasks: TasksConfig = Field(TasksConfig(), description="how branches and commits name tasks")
+    health: HealthConfig = Field(HealthConfig(), description="from when on something is wrong")
+    hooks: HooksConfig = Field(HooksConfig(), description="which hooks have to be in place")
+    roots: Annotated[tuple[RootConfig, ...], BeforeValidator(_as_tuple)] = Field(
+        (), description="further directories of logs; one that is missing is told"
+    )
 
 
 def read_config(path: Path) -> Config:

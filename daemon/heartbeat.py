@@ -1,8 +1,8 @@
 """
 `health.json`: what the daemon says of itself, replaced by rename at every tick.
 
-Read by people in a hurry and by `tallystick status`; whoever reads it judges its age, for a daemon that hangs writes
-nothing. It holds no text of anybody, and no path.
+Read by people in a hurry, by `tallystick health` and by `tallystick status`; whoever reads it judges its age, for a
+daemon that hangs writes nothing. It holds no text of anybody; a path stands in it only where a finding names a file.
 """
 
 import json
@@ -10,11 +10,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from daemon.checkout_reader import Looking
+from daemon.health.finding import Finding
+from daemon.health.limits import Limits
 from daemon.ingest import Pass
 from daemon.living import SCHEMA
 from daemon.projector import Projected
@@ -45,6 +47,10 @@ FIELDS: Final[dict[str, str]] = {
     "checkouts.waiting": "directories of the logs that are to be looked at",
     "checkouts.failure": "why a checkout could not be read last; null when nothing is wrong",
     "inbox.failure": "why nothing is taken from the inbox; null when nothing is wrong",
+    "window_seconds": "within so long every silence is told: `reporting_window_seconds` of the configuration",
+    "disk_free_mib": "less room than this on the disk of the state directory is told",
+    "signals": "what the tables and the surroundings say is wrong: rule, source, since, message, next; null before "
+    "they were asked",
     "sources.AGENT.backlog_bytes": "bytes behind the marks of this agent's files",
     "sources.AGENT.unreadable": "places of this agent that the last sweep could not read",
 }
@@ -66,6 +72,8 @@ class Signs:
     agents: Mapping[str, str]  #: by name of the adapter
     inbox_failure: str | None
     checkouts: Looking
+    limits: Limits = field(default_factory=Limits)
+    surroundings: tuple[Finding, ...] | None = None
 
 
 def document(signs: Signs, at: datetime) -> dict[str, Any]:
@@ -101,11 +109,21 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
             "failure": signs.checkouts.failure,
         },
         "inbox": {"failure": signs.inbox_failure},
+        "window_seconds": signs.limits.reporting_window_seconds,
+        "disk_free_mib": signs.limits.disk_free_mib,
+        "signals": _signals(signs),
         "sources": {
             agent: {"backlog_bytes": backlog[agent], "unreadable": denied[agent]}
             for agent in sorted(set(signs.agents.values()))
         },
     }
+
+
+def _signals(signs: Signs) -> list[dict[str, Any]] | None:
+    """Return what the judges of the daemon found; null while some of them were never asked."""
+    if signs.tables.signals is None or signs.surroundings is None:
+        return None
+    return [finding.document() for finding in (*signs.tables.signals, *signs.surroundings)]
 
 
 def _age(now: float, at: float | None) -> int | None:

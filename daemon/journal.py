@@ -24,6 +24,7 @@ Event = Literal[
     "evidence_retired",  #: old segments were removed, as the configuration says; their totals stay
     "inbox_unusable",  #: nothing is taken from the inbox: others can write to it, or it cannot be read
     "messages_rejected",  #: messages of the inbox were no messages; they are kept aside
+    "judge_failed",  #: one judgement of health could not be made; the others were
     "log_damaged",  #: bytes of the log are not what was committed; what was lost is read again from its sources
     "plugin_failed",  #: an adapter of somebody else raised, or said what is no evidence; what it read then is rejected
     "projection_failed",  #: the tables could not be brought up to the log; they are made anew

@@ -16,6 +16,8 @@ from daemon import heartbeat
 from daemon.checkout_reader import CheckoutReader
 from daemon.discover import Found, Place, Seen, look_at, look_below
 from daemon.guard import failures
+from daemon.health.limits import Limits
+from daemon.health.surroundings import Surroundings
 from daemon.inbox import Inbox
 from daemon.ingest import Ingest
 from daemon.intake import Intake
@@ -47,7 +49,8 @@ class Pace:
     something changed during the last ``hot_for``. ``batch`` is how long a batch may grow while more is being read.
     A segment that was begun ``seal`` ago is closed; ``upkeep`` is how often that is looked at, and what is closed is
     compressed. ``retire`` is how often old evidence is looked for, if an operator wants it retired at all.
-    A checkout in which somebody works is looked at every ``checkout``.
+    A checkout in which somebody works is looked at every ``checkout``. The tables are asked every ``judge`` what is
+    wrong, and the host around the daemon is looked at every ``surroundings``.
     """
 
     sweep_all: float = 300.0
@@ -61,6 +64,8 @@ class Pace:
     upkeep: float = 3_600.0
     retire: float = 86_400.0
     checkout: float = 300.0
+    judge: float = 10.0
+    surroundings: float = 60.0
     slice: float = 0.05
     batch: float = 0.25
     retry_first: float = 1.0
@@ -91,6 +96,8 @@ class Loop:
         clock: Callable[[], datetime],
         pace: Pace | None = None,
         rules: RuleSet = DEFAULTS,
+        surroundings: Surroundings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._paths = paths
         self._log = log
@@ -100,6 +107,8 @@ class Loop:
         self._projector = projector
         self._journal = journal
         self._clock = clock
+        self._surroundings = surroundings
+        self._limits = limits or Limits()
         self._pace = pace = pace or Pace()
         self._watch = Watch(
             mailbox,
@@ -115,8 +124,10 @@ class Loop:
                 "compress": (pace.upkeep, compressing(paths, journal)),
                 "retire": (pace.retire, projector.retire),
                 "publish": (pace.in_place, projector.poke),
+                **({"surroundings": (pace.surroundings, surroundings.look)} if surroundings is not None else {}),
             },
             lambda job, failure: journal.error("upkeep_failed", job=job, failure=failure),
+            at_once=("surroundings",),
         )
         self.ingest = Ingest(log, clock, is_live=True)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
@@ -345,6 +356,8 @@ class Loop:
             agents={place.adapter.parser: place.adapter.agent for place in self._places},
             inbox_failure=self._intake.failure,
             checkouts=self._checkouts.state(),
+            limits=self._limits,
+            surroundings=() if self._surroundings is None else self._surroundings.findings,
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))

@@ -18,6 +18,8 @@ from typing import Final
 
 import duckdb
 
+from daemon.health.finding import Finding
+from daemon.health.judging import Judging
 from daemon.journal import Journal
 from daemon.publish import publish
 from projections.build import Projection, ProjectionUnusable
@@ -37,6 +39,8 @@ REFRESH_SECONDS: Final = 0.2
 REFRESH_SHARE: Final = 4
 #: A thread that waits says so often, in seconds, that it is alive.
 BEAT_SECONDS: Final = 5.0
+#: The tables are asked so often, in seconds, what is wrong: silence is no event that could bring it up.
+JUDGE_SECONDS: Final = 10.0
 #: Between two publications at least so long, in seconds, and at most one part in so many of the time.
 PUBLISH_SECONDS: Final = 1.0
 PUBLISH_SHARE: Final = 20
@@ -50,6 +54,7 @@ class Projected:
     How far the tables are; replaced whole, so that any thread may read it.
 
     ``seq`` is null before the tables were opened; ``failure`` names what went wrong last, null when nothing is wrong.
+    ``signals`` is what the tables say is wrong; null before they were asked.
     Times are of the monotonic clock, in seconds.
     """
 
@@ -58,6 +63,7 @@ class Projected:
     published_at: float | None = None
     beat_at: float = 0.0
     failure: str | None = None
+    signals: tuple[Finding, ...] | None = None
 
 
 #: Given the tables, retires what is old enough; null when nothing may go.
@@ -68,9 +74,19 @@ class Projector(threading.Thread):
     """Refreshes when it is poked, publishes what changed; ended by `stop`."""
 
     def __init__(
-        self, paths: StatePaths, journal: Journal, *, anew: bool = False, retention: Retention | None = None
+        self,
+        paths: StatePaths,
+        journal: Journal,
+        *,
+        anew: bool = False,
+        retention: Retention | None = None,
+        judging: Judging[duckdb.DuckDBPyConnection] | None = None,
+        judge_seconds: float = JUDGE_SECONDS,
     ) -> None:
         super().__init__(name="projector", daemon=True)
+        self._judging = judging
+        self._judge_seconds = judge_seconds
+        self._judge_at = 0.0
         self._retention = retention
         self._is_retiring = False
         self._is_last_step_wanted = True
@@ -161,19 +177,27 @@ class Projector(threading.Thread):
             self.state = replace(self.state, failure=None)
             if is_last:
                 return
-            self._wait(pause_seconds, is_new=is_new)
+            self._judge_when_due(projection)
+            self._wait(projection, pause_seconds, is_new=is_new)
 
-    def _wait(self, pause_seconds: float, *, is_new: bool) -> None:
-        """Pause, then wait for a poke, or until what is new may be published."""
+    def _wait(self, projection: Projection, pause_seconds: float, *, is_new: bool) -> None:
+        """Pause, then wait for a poke, or until what is new may be published; silence is judged meanwhile."""
         self._stopping.wait(pause_seconds)
         while not (self._poked.is_set() or self._stopping.is_set()):
             left = self._publish_at - time.monotonic() if is_new else BEAT_SECONDS
             if left <= 0:
                 return
-            self._poked.wait(min(left, BEAT_SECONDS))
+            self._poked.wait(min(left, BEAT_SECONDS, self._judge_seconds))
             if self._is_published_gone():
                 return
+            self._judge_when_due(projection)
             self.state = replace(self.state, beat_at=time.monotonic())
+
+    def _judge_when_due(self, projection: Projection) -> None:
+        if self._judging is not None and time.monotonic() >= self._judge_at:
+            signals = self._judging.ask(projection.connection)
+            self._judge_at = time.monotonic() + self._judge_seconds
+            self.state = replace(self.state, signals=signals)
 
     def _is_published_gone(self) -> bool:
         """Say whether somebody removed what was published, or wrote over it: readers have nothing else."""

@@ -8,6 +8,9 @@ from importlib.metadata import version
 from types import FrameType
 
 from daemon.bootstrap import open_log, roots, utc_now
+from daemon.health.judges import host_judges, table_judges
+from daemon.health.limits import limits as limits_of
+from daemon.health.surroundings import Surroundings
 from daemon.journal import open_journal
 from daemon.loop import Loop, Pace
 from daemon.mailbox import Mailbox
@@ -28,6 +31,8 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
     leave_no_core()
     journal = open_journal()
     mailbox = Mailbox()
+    pace = pace or Pace()
+    limits = limits_of(settings)
 
     def stop(_: int, __: FrameType | None) -> None:
         mailbox.wish("stop")
@@ -45,6 +50,8 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             journal,
             anew=log.recovery is not None and bool(log.recovery.read_again),
             retention=_retention(settings, clock),
+            judging=table_judges(settings, limits, clock, journal),
+            judge_seconds=pace.judge,
         )
         loop = Loop(
             settings.state,
@@ -55,8 +62,10 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             projector,
             journal,
             clock,
-            pace or Pace(),
+            pace,
             rules,
+            Surroundings(host_judges(limits, clock, journal), settings),
+            limits,
         )
         log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
         projector.start()

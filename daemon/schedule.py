@@ -7,7 +7,8 @@ by its own monotonic clock when a sweep is overdue, does it unasked, and begins 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 #: Of a run that was missed, one is made up, however late; and no job overlaps itself.
@@ -20,11 +21,19 @@ class Schedule:
     """
     Does each of *jobs*, by name, every so many seconds.
 
+    Those of *at_once* are also done when the schedule begins.
+
     *failed* is told the name of a job and the kind of its failure: the scheduler itself would tell the text.
     """
 
-    def __init__(self, jobs: Mapping[str, tuple[float, Job]], failed: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        jobs: Mapping[str, tuple[float, Job]],
+        failed: Callable[[str, str], None],
+        at_once: Collection[str] = (),
+    ) -> None:
         self._jobs = jobs
+        self._at_once = at_once
         self._failed = failed
         self._scheduler: Any = None
         # It logs exceptions with their text; ours are told by whoever runs the job.
@@ -38,7 +47,8 @@ class Schedule:
         self.stop()
         self._scheduler = BackgroundScheduler(job_defaults=_DEFAULTS, timezone="UTC")
         for name, (seconds, job) in self._jobs.items():
-            self._scheduler.add_job(self._safe(name, job), "interval", seconds=seconds, id=name)
+            first = {"next_run_time": datetime.now(UTC)} if name in self._at_once else {}
+            self._scheduler.add_job(self._safe(name, job), "interval", seconds=seconds, id=name, **first)
         self._scheduler.start()
 
     def _safe(self, name: str, job: Job) -> Job:

@@ -1,0 +1,30 @@
+"""Which judges there are: those who ask the tables, and those who look at the host."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import duckdb
+
+from daemon.health.judging import Judging
+from daemon.health.limits import Limits
+from daemon.journal import Journal
+from daemon.settings import Settings
+
+
+def table_judges(
+    settings: Settings,  # noqa: ARG001 - for the judges to come
+    limits: Limits,  # noqa: ARG001 - for the judges to come
+    clock: Callable[[], datetime],
+    journal: Journal,
+) -> Judging[duckdb.DuckDBPyConnection]:
+    """Return those who ask the daemon's own tables, in its projector's thread."""
+    return Judging({}, clock, journal)
+
+
+def host_judges(
+    limits: Limits,  # noqa: ARG001 - for the judges to come
+    clock: Callable[[], datetime],
+    journal: Journal,
+) -> Judging[Settings]:
+    """Return those who look at files of agents and of the host, in the scheduler's thread."""
+    return Judging({}, clock, journal)
