@@ -56,14 +56,15 @@ class Finding:
 
 def read_finding(stated: Mapping[str, Any]) -> Finding | None:
     """Return a finding as another process wrote it; ``None`` for what is none, or of a rule that we do not know."""
-    texts = [stated.get(name) for name in ("message", "next")]
-    optional = [stated.get(name) for name in ("source", "since")]
     rule, severity = stated.get("rule"), stated.get("severity")
-    if rule not in RULES or severity not in (None, *_RANK):
+    source, since, message, then = (stated.get(name) for name in ("source", "since", "message", "next"))
+    if not isinstance(rule, str) or rule not in RULES or severity not in (None, *_RANK):
         return None
-    if not all(isinstance(text, str) for text in texts) or any(not isinstance(o, str | None) for o in optional):
+    if not (isinstance(message, str) and isinstance(then, str)):
         return None
-    return Finding(rule, *optional, *texts, severity=severity)  # type: ignore[arg-type]  # just looked at
+    if not (isinstance(source, str | None) and isinstance(since, str | None)):
+        return None
+    return Finding(rule, source, since, message, then, severity)
 
 
 def worst(findings: Iterable[Finding]) -> State:
