@@ -38,7 +38,7 @@ def logged(paths: StatePaths, mark: bytes) -> Iterator[tuple[Tables | None, list
         LogBroken, StateUnusable, LogIoError: The log cannot be read.
     """
     with ExitStack() as held:
-        tables = _trusted(paths, held)
+        tables = held.enter_context(trusted(paths))
         newer = _lines(paths, (mark, _RECOVERY), tables.head().mark if tables is not None else None)
         if tables is not None and any(_kind(line).k == "recovery" for line in newer if _RECOVERY in line):
             # The log lost events since these tables were made: they may hold what the log does not.
@@ -46,13 +46,22 @@ def logged(paths: StatePaths, mark: bytes) -> Iterator[tuple[Tables | None, list
         yield tables, [line for line in newer if mark in line]
 
 
-def _trusted(paths: StatePaths, held: ExitStack) -> Tables | None:
-    try:
-        tables = held.enter_context(Tables(paths.published))
-    except (NothingPublished, TablesUnusable):
-        return None
-    mark = tables.head().mark
-    return tables if mark is not None and holds(paths.log_directory, mark) else None
+@contextmanager
+def trusted(paths: StatePaths) -> Iterator[Tables | None]:
+    """
+    Give the published tables; null where there are none, or they are not of this log.
+
+    Raises:
+        LogBroken, StateUnusable: The log cannot be read.
+    """
+    with ExitStack() as held:
+        try:
+            tables = held.enter_context(Tables(paths.published))
+        except (NothingPublished, TablesUnusable):
+            yield None
+            return
+        mark = tables.head().mark
+        yield tables if mark is not None and holds(paths.log_directory, mark) else None
 
 
 def _lines(paths: StatePaths, marks: Sequence[bytes], after: Mark | None) -> list[bytes]:

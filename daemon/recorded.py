@@ -13,10 +13,9 @@ from typing import Final
 import duckdb
 from pydantic import ValidationError
 
-from projections.read import NothingPublished, Tables, TablesUnusable
+from daemon.logged import trusted
 from state.evidence import CheckoutFacts
 from state.paths import StatePaths
-from state.read import holds
 
 _FACTS: Final = """
 SELECT arg_max(body, seq) AS body
@@ -93,14 +92,13 @@ def recorded(paths: StatePaths) -> Recorded | None:
         LogBroken, StateUnusable: The log cannot be read.
     """
     try:
-        with Tables(paths.published) as tables:
-            mark = tables.head().mark
-            if mark is None or not holds(paths.log_directory, mark):
+        with trusted(paths) as tables:
+            if tables is None:
                 return None
             facts = [_facts(row["body"]) for row in tables.rows(_FACTS)]
             commits = [(row["top_path"], row["commit"]) for row in tables.rows(_COMMITS)]
             seen_at = {row["cwd"]: row["seen_at"] for row in tables.rows(_DIRECTORIES)}
-    except (NothingPublished, TablesUnusable, duckdb.Error):
+    except duckdb.Error:
         return None
     return Recorded(tuple(each for each in facts if each is not None), tuple(reversed(commits)), seen_at)
 
