@@ -4,7 +4,6 @@ Which directories of the logs are looked at, and what of them is new: an event f
 A single pass looks once (`look_once`); in the daemon a thread of its own does (`daemon/checkout_reader.py`).
 """
 
-import json
 import os
 import time
 from collections import OrderedDict
@@ -19,13 +18,13 @@ from daemon.git_files import made_here
 from daemon.git_objects import Commit
 from daemon.history import Histories, first_parents
 from daemon.ingest import Ingest
-from daemon.provenance import utc_text
+from daemon.own_events import own_event
 from daemon.recorded import Recorded, recorded
 from daemon.task_rules import DEFAULTS
 from daemon.trailers import trailers
-from state.evidence import CheckoutFacts, CommitFacts, Frozen, RuleSet
+from state.evidence import CheckoutFacts, CommitFacts, RuleSet
 from state.paths import StatePaths
-from state.vocabulary import EVENT_VERSION, ID
+from state.vocabulary import ID
 
 #: Directories, and working trees, of which is remembered what was last recorded.
 REMEMBERED_MAX: Final = 5_000
@@ -94,7 +93,7 @@ class Checkouts:
         self._facts.move_to_end(facts.cwd)
         self._forget()
         if known is None or _lasting(known) != _lasting(facts):
-            yield _event("checkout", facts, self._clock())
+            yield own_event("checkout", facts, self._clock())
 
     def _new_commits(self, looked: Looked, repository: Repository) -> list[bytes]:
         """Return an event for each commit of a working tree that was not recorded yet, the oldest first."""
@@ -116,7 +115,7 @@ class Checkouts:
         # What lies behind the last of them was not recorded on purpose: the next look ends where this one began.
         self._remember_commits(top, [*(name for name, _ in reversed(new)), head])
         self._forget()
-        return [_event("git_commit", each, now) for each in facts if each is not None]
+        return [own_event("git_commit", each, now) for each in facts if each is not None]
 
     def _commit_facts(self, checkout: CheckoutFacts, name: str, commit: Commit) -> CommitFacts | None:
         """Return what is recorded of a commit; ``None`` when it does not say when it was made."""
@@ -191,12 +190,3 @@ def _ids(stated: Iterable[tuple[str, str]], names: frozenset[str]) -> tuple[str,
     """Return the ids that trailers of these names give, each once; a value that is no id is left out."""
     found = dict.fromkeys(value for key, value in stated if key.lower() in names and ID.fullmatch(value))
     return tuple(found)[:_IDS_MAX]
-
-
-def _event(kind: str, body: Frozen, now: datetime) -> bytes:
-    stated = {
-        name: utc_text(value) if isinstance(value, datetime) else value
-        for name, value in body.model_dump(exclude_none=True).items()
-    }
-    event = {"k": kind, "v": EVENT_VERSION, "ingested_at": utc_text(now), "body": stated}
-    return json.dumps(event, separators=(",", ":")).encode("ascii")

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from daemon.message_rules import Refused, hold, implied_revision
+from daemon.own_events import stated
 from daemon.provenance import utc_text
 from state.evidence import MESSAGES, Frozen, Identifier, Moment, Revision, Word
 from state.segment import EVENT_BYTES_MAX
@@ -73,7 +74,7 @@ class Checked:
             Refused: It became longer than an event may be.
         """
         envelope = self.envelope
-        stated: dict[str, Any] = {
+        written: dict[str, Any] = {
             "k": envelope.kind,
             "v": EVENT_VERSION,
             "producer": envelope.producer,
@@ -83,9 +84,9 @@ class Checked:
             "content_hash": self.content_hash,
             "source_created_at": envelope.created_at and utc_text(envelope.created_at.astimezone(UTC)),
             "ingested_at": utc_text(now),
-            "body": self._stored_body(),
+            "body": stated(self.body),
         }
-        event = _line(stated)
+        event = _line(written)
         if len(event) > EVENT_BYTES_MAX - _NUMBER_BYTES:
             raise Refused("too_long")
         return event
@@ -93,14 +94,6 @@ class Checked:
     def _revision(self) -> int | None:
         """Return the order that the message states; one that states none may be ordered by its body."""
         return implied_revision(self.body) if self.envelope.revision is None else self.envelope.revision
-
-    def _stored_body(self) -> dict[str, Any]:
-        """Return the body as it is stored: times in UTC, nothing that is null."""
-        stated = self.body.model_dump(exclude_none=True)
-        return {
-            name: utc_text(value.astimezone(UTC)) if isinstance(value, datetime) else value
-            for name, value in stated.items()
-        }
 
 
 def rejection(receipt: str, refused: Refused, length_bytes: int, now: datetime) -> bytes:

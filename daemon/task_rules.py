@@ -12,13 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from daemon.logged import logged
-from daemon.provenance import utc_text
+from daemon.own_events import own_event
 from daemon.settings import Settings
 from state.cursors import Cursor
 from state.evidence import RuleSet
 from state.log import Log
 from state.paths import StatePaths
-from state.vocabulary import EVENT_VERSION, TASK_BRANCH_PATTERN, TASK_TRAILERS, WORKSTREAM_TRAILERS
+from state.vocabulary import TASK_BRANCH_PATTERN, TASK_TRAILERS, WORKSTREAM_TRAILERS
 
 #: What holds where neither a configuration nor the log says anything.
 DEFAULTS: Final = RuleSet(
@@ -66,7 +66,7 @@ def record(log: Log[Cursor], settings: Settings, clock: Callable[[], datetime]) 
     """
     rules = effective(settings)
     if _stated(rules) != (recorded(settings.state) or _stated(DEFAULTS)):
-        log.append([_event(rules, clock())], {})
+        log.append([own_event("rules", rules, clock())], {})
     return rules
 
 
@@ -82,8 +82,3 @@ def recorded(paths: StatePaths) -> dict[str, Any] | None:
 def _stated(rules: RuleSet) -> dict[str, Any]:
     """Return *rules* as the log holds them: no null, lists for tuples."""
     return rules.model_dump(mode="json", exclude_none=True)
-
-
-def _event(rules: RuleSet, now: datetime) -> bytes:
-    event = {"k": "rules", "v": EVENT_VERSION, "ingested_at": utc_text(now), "body": _stated(rules)}
-    return json.dumps(event, separators=(",", ":")).encode("ascii")
