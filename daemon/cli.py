@@ -383,13 +383,13 @@ def _task_allocate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _task_list(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon.owners import list_tasks
+    from daemon.task_answers import list_tasks
 
     return list_tasks(settings, as_json=options.json)
 
 
 def _task_show(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon.owners import show_task
+    from daemon.task_answers import show_task
 
     return show_task(settings, options.task, as_json=options.json)
 
@@ -409,13 +409,13 @@ def _repo_register(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _repo_list(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon.owners import list_repos
+    from daemon.repo_answers import list_repos
 
     return list_repos(settings, as_json=options.json)
 
 
 def _repo_explain(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon.owners import explain_repo
+    from daemon.repo_answers import explain_repo
 
     return explain_repo(settings, options.what, as_json=options.json)
 

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from daemon import heartbeat, journal, watch
 from daemon.explain import FORMULAS
 from daemon.message import Envelope
-from daemon.owners import NEXT_STEPS
 from daemon.posts import OldTokens, Sending
+from daemon.repo_answers import NEXT_STEPS
 from daemon.web import answers
 from projections.build import Projection
 from projections.catalog import Relation, relations

@@ -12,8 +12,10 @@ from daemon.bootstrap import catch_up, open_log, refresh_and_publish, seen_files
 from daemon.cli import main
 from daemon.inbox_client import submit
 from daemon.message import SCHEMA, check
-from daemon.owners import NEXT_STEPS, explain_repo, list_repos, list_tasks, show_task, what_would_change
+from daemon.repo_answers import NEXT_STEPS, explain_repo, list_repos
+from daemon.task_answers import list_tasks, show_task
 from daemon.usage_verb import usage_document
+from daemon.what_if import what_would_change
 from projections.read import Tables, Window
 from state.vocabulary import RepoGap
 from tests.daemon.conftest import SESSION, Host, claude_line

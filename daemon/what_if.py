@@ -1,0 +1,80 @@
+"""What a declaration would change: tried on a copy of the tables, and nothing is written."""
+
+import json
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import duckdb
+
+from daemon.settings import Settings
+from projections.read import Tables
+
+_ALLOCATED: Final = """
+    SELECT task_id, workstream_id, rule, count(*) AS calls, CAST(sum(total_tokens) AS BIGINT) AS total_tokens
+    FROM usage_allocated GROUP BY ALL
+    UNION ALL BY NAME
+    SELECT CAST(sum(calls) AS BIGINT) AS calls, CAST(sum(total_tokens) AS BIGINT) AS total_tokens FROM usage_unallocated
+    ORDER BY task_id, workstream_id, rule
+"""
+
+
+def what_would_change(settings: Settings, event: bytes) -> list[dict[str, Any]]:
+    """
+    Return what the tables would say if *event*, as the log would hold it, were in them; nothing is written.
+
+    A row per task, workstream and rule whose tokens would be others, with ``total_tokens`` before and after; all three
+    are null for what belongs to none.
+
+    Raises:
+        NothingPublished: There are no tables to try it on.
+    """
+    with Tables(settings.state.published) as tables:
+        before = tables.rows(_ALLOCATED)
+    with TemporaryDirectory(dir=settings.state.temporary) as directory:
+        copy = Path(directory) / "what-if.duckdb"
+        shutil.copyfile(settings.state.published, copy)
+        with duckdb.connect(str(copy)) as connection:
+            connection.execute(_ADDED, _columns(event))
+            cursor = connection.execute(_ALLOCATED)
+            names = [column[0] for column in cursor.description or ()]
+            after = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return _differences(before, after)
+
+
+_ADDED: Final = """
+    INSERT INTO events BY NAME
+    SELECT
+        (SELECT log_id FROM projection) AS log_id,
+        (SELECT coalesce(max(seq), -1) + 1 FROM events) AS seq,
+        $kind AS kind, $producer AS producer, $key AS message_key, CAST($revision AS BIGINT) AS revision,
+        $receipt AS receipt, $content_hash AS content_hash, CAST($body AS JSON) AS body
+"""
+
+
+def _columns(event: bytes) -> dict[str, Any]:
+    stated = json.loads(event)
+    names = ("producer", "key", "revision", "receipt", "content_hash")
+    return {"kind": stated["k"], "body": json.dumps(stated["body"])} | {name: stated.get(name) for name in names}
+
+
+_OWNER: Final = ("task_id", "workstream_id", "rule")
+_COUNTED: Final = ("calls", "total_tokens")
+
+
+def _differences(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the owners had before and after, of those that have something else now."""
+    old, new = _by_owner(before), _by_owner(after)
+    nothing = (0,) * len(_COUNTED)
+    return [
+        dict(zip(_OWNER, owner, strict=True))
+        | {f"{name}_before": count for name, count in zip(_COUNTED, old.get(owner, nothing), strict=True)}
+        | {f"{name}_after": count for name, count in zip(_COUNTED, new.get(owner, nothing), strict=True)}
+        for owner in sorted({*old, *new}, key=str)
+        if old.get(owner, nothing) != new.get(owner, nothing)
+    ]
+
+
+def _by_owner(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    return {tuple(row[name] for name in _OWNER): tuple(row[name] or 0 for name in _COUNTED) for row in rows}
