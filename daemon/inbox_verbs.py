@@ -2,7 +2,6 @@
 
 import os
 import stat
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from daemon import inbox_directory as place
 from daemon import show
 from daemon.inbox_client import MessageRefused, outcome, submit
 from daemon.message import MESSAGE_BYTES_MAX, decoded, is_receipt
+from daemon.message_options import content, seconds, whole_number
 from daemon.message_rules import Refused
 from daemon.settings import Settings
 from state.errors import TallystickError
@@ -33,7 +33,7 @@ _COLUMNS: Final = ("state", "receipt", "size_bytes", "code", "field")
 
 class NoReceipt(TallystickError):
     """
-    A receipt is 32 hexadecimal digits, as `tallystick inbox submit` prints it, and the time to wait is in seconds.
+    A receipt is 32 hexadecimal digits, as `tallystick inbox submit` prints it.
     """
 
     exit_code = 2
@@ -43,7 +43,9 @@ def send(
     settings: Settings, kind: str, file: str, *, key: str | None, revision: str | None, producer: str, as_json: bool
 ) -> int:
     """Put the body in *file* (`-` for standard input) into the inbox, and print the receipt."""
-    receipt = submit(settings.state, kind, _body(file), producer=producer, key=key, revision=revision_of(revision))
+    receipt = submit(
+        settings.state, kind, _body(file), producer=producer, key=key, revision=whole_number("revision", revision)
+    )
     if as_json:
         show.document({"schema": "tallystick.inbox.submit/1", "receipt": receipt})
     else:
@@ -53,11 +55,8 @@ def send(
 
 def status(settings: Settings, receipt: str, wait: str, *, as_json: bool) -> int:
     """Show what became of a receipt; 1 when it was rejected or nobody knows it, 3 while it waits."""
-    try:
-        wait_seconds = float(wait)
-    except ValueError:
-        raise NoReceipt(option="--wait") from None
-    if not is_receipt(receipt) or not wait_seconds >= 0:
+    wait_seconds = seconds(wait)
+    if not is_receipt(receipt):
         raise NoReceipt
     found = outcome(settings.state, receipt, wait_seconds=wait_seconds)
     if as_json:
@@ -123,24 +122,7 @@ def _with_reasons(settings: Settings, rejected: list[dict[str, Any]]) -> list[di
 
 
 def _body(file: str) -> dict[str, Any]:
-    """Read the body, at most what a message may have."""
-    if file == "-":
-        content = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 1)
-    else:
-        with Path(file).open("rb") as source:
-            content = source.read(MESSAGE_BYTES_MAX + 1)
-    if len(content) > MESSAGE_BYTES_MAX:
-        raise MessageRefused(field="body", rule="too_long")
     try:
-        return decoded(content)
+        return decoded(content(file, MESSAGE_BYTES_MAX, field="body"))
     except Refused as refused:
         raise MessageRefused(field="body", rule=refused.code) from None
-
-
-def revision_of(text: str | None) -> int | None:
-    """Return the revision that an option states; null when it states none."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise MessageRefused(field="revision", rule="invalid_field")
-    return int(text)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon import show
-from daemon.inbox_client import MessageRefused, checked, submit
-from daemon.inbox_verbs import revision_of
+from daemon.inbox_client import checked, submit
 from daemon.message import check
 from daemon.message_keys import allocation_key
+from daemon.message_options import whole_number
 from daemon.provenance import utc_text
 from daemon.settings import Settings
 from daemon.window import moment_of
@@ -56,8 +56,8 @@ class Report:
             workstream_id=self.workstream,
             repo=self.repo,
             origin=self.origin,
-            estimated_input_tokens=_number("estimated_input_tokens", self.estimated_input_tokens),
-            estimated_output_tokens=_number("estimated_output_tokens", self.estimated_output_tokens),
+            estimated_input_tokens=whole_number("body.estimated_input_tokens", self.estimated_input_tokens),
+            estimated_output_tokens=whole_number("body.estimated_output_tokens", self.estimated_output_tokens),
             at=_time("--at", self.at),
         )
 
@@ -91,14 +91,14 @@ class Declaration:
             until=_time("--until", self.until),
             task_id=None if self.task == NO_TASK else self.task,
             workstream_id=self.workstream,
-            permille=_number("permille", self.permille),
+            permille=whole_number("body.permille", self.permille),
             is_withdrawn=self.is_withdrawn or None,
         )
 
 
 def report(settings: Settings, wanted: Report, *, as_json: bool) -> int:
     """Say what a task has come to, and print the receipt."""
-    revision = revision_of(wanted.revision)
+    revision = whole_number("revision", wanted.revision)
     receipt = submit(settings.state, "task", wanted.body(), producer=PRODUCER, key=wanted.key, revision=revision)
     _sent("tallystick.task.report/1", receipt, wanted.key, revision, as_json=as_json)
     return DONE
@@ -118,7 +118,7 @@ def allocate(settings: Settings, wanted: Declaration, *, is_asking: bool, as_jso
 
 def what_if(settings: Settings, content: bytes, *, as_json: bool) -> int:
     """Show whose tokens would be others' if this message were in the log; nothing is written."""
-    from daemon.owners import what_would_change
+    from daemon.what_if import what_would_change
 
     changes = what_would_change(settings, check(content).event("0" * 32, datetime.now(UTC)))
     if as_json:
@@ -144,12 +144,3 @@ def _known(**stated: object) -> dict[str, Any]:
 def _time(option: str, text: str | None) -> str | None:
     moment = moment_of(option, text)
     return None if moment is None else utc_text(moment)
-
-
-def _number(field: str, text: str | None) -> int | None:
-    """Return the whole number that an option states; how great it may be, the contract says."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise MessageRefused(field=f"body.{field}", rule="invalid_field")
-    return int(text)

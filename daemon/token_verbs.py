@@ -1,21 +1,19 @@
 """What `tallystick token` does once its options are read."""
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from daemon import show
 from daemon.inbox_client import LOOK_SECONDS, MessageRefused, Outcome, Sealed, submit_all
 from daemon.message import decoded_value
+from daemon.message_options import content, seconds
 from daemon.message_rules import Refused
 from daemon.outcomes import known, outcomes, waiting
 from daemon.posts import POSTED_BYTES_MAX, PostRefused, sealed_posts
 from daemon.settings import Settings
-from state.errors import TallystickError
 
 DONE, FINDINGS, UNAVAILABLE = 0, 1, 3
 
@@ -25,14 +23,6 @@ _EXIT: Final = {"rejected": FINDINGS, "unknown": FINDINGS, "pending": UNAVAILABL
 _PRODUCER: Final = "operator"
 
 
-class NoTime(TallystickError):
-    """
-    The time to wait is a number of seconds.
-    """
-
-    exit_code = 2
-
-
 def add(settings: Settings, file: str, wait: str | None, *, as_json: bool) -> int:
     """
     Write the report of tokens in *file* (`-` for standard input), or the list of them: all or none.
@@ -40,7 +30,7 @@ def add(settings: Settings, file: str, wait: str | None, *, as_json: bool) -> in
     Returns:
         0; and of those who wait, 1 when one was rejected and 3 when one is not taken yet.
     """
-    wait_seconds = _seconds(wait)
+    wait_seconds = None if wait is None else seconds(wait)
     messages = _sealed(file)
     receipts = [each.receipt for each in messages]
     before = known(settings.state, receipts) if wait_seconds is not None else set()
@@ -58,35 +48,12 @@ def add(settings: Settings, file: str, wait: str | None, *, as_json: bool) -> in
 
 def _sealed(file: str) -> list[Sealed]:
     try:
-        return sealed_posts("token_event", decoded_value(_content(file)), _PRODUCER, datetime.now(UTC))
+        return sealed_posts("token_event", decoded_value(content(file, POSTED_BYTES_MAX)), _PRODUCER, datetime.now(UTC))
     except Refused as refused:
         raise MessageRefused(rule=refused.code) from None
     except PostRefused as refused:
         facts = {"index": refused.index, "field": refused.field, "rule": refused.code}
         raise MessageRefused(**{name: value for name, value in facts.items() if value is not None}) from None
-
-
-def _content(file: str) -> bytes:
-    if file == "-":
-        content = sys.stdin.buffer.read(POSTED_BYTES_MAX + 1)
-    else:
-        with Path(file).open("rb") as source:
-            content = source.read(POSTED_BYTES_MAX + 1)
-    if len(content) > POSTED_BYTES_MAX:
-        raise MessageRefused(rule="too_long")
-    return content
-
-
-def _seconds(wait: str | None) -> float | None:
-    if wait is None:
-        return None
-    try:
-        seconds = float(wait)
-    except ValueError:
-        raise NoTime(option="--wait") from None
-    if not seconds >= 0:
-        raise NoTime(option="--wait")
-    return seconds
 
 
 def _show(found: Sequence[Outcome], *, as_json: bool) -> None:

@@ -1265,7 +1265,7 @@ def test_status_waits_while_a_message_is_pending(host: Host) -> None:
     [
         (["status", "nonsense"], "32 hexadecimal digits"),
         (["status", "0" * 32, "--wait", "soon"], "--wait"),
-        (["status", "0" * 32, "--wait", "nan"], "hexadecimal"),
+        (["status", "0" * 32, "--wait", "nan"], "number of seconds"),
         (["submit", "--kind", "usage", "-"], "field=kind, rule=unknown_kind"),
         (["submit", "--kind", "task", "--revision", "1", "-"], "field=revision, rule=needs_key"),
         (["submit", "--kind", "task", "--key", "k", "--revision", "x", "-"], "field=revision, rule=invalid_field"),
