@@ -19,7 +19,7 @@ from daemon.inbox_client import Letter, Sealed, sealed
 from daemon.message_keys import allocation_key, registration_key, task_key, token_key
 from daemon.message_rules import Refused
 from state.evidence import MESSAGES, Frozen, Identifier, Moment, Revision, Slug, Tokens, Word
-from state.vocabulary import MessageCode
+from state.vocabulary import STATED_TOTAL, TOKEN_CLASSES, MessageCode
 
 #: Statements of one list, and bytes of all of them.
 POSTS_MAX: Final = 1_000
@@ -83,16 +83,7 @@ SPELLINGS: Final[Mapping[str, Spelling]] = {
     )
 }
 
-_CANONICAL_TOKENS: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "provider_total_tokens",
-)
+_CANONICAL_TOKENS: Final = (*TOKEN_CLASSES, STATED_TOTAL)
 _OLD_TOKENS: Final = {"tokens_in": "input_tokens", "tokens_out": "output_tokens"}
 _PROVENANCE: Final = ("provider", "source_id", "raw_usage")
 

@@ -22,7 +22,7 @@ from state.head import Mark
 from state.paths import StatePaths
 from state.read import event_lines, slices
 from state.retention import Limit, boundaries, retire
-from state.tombstones import TOKEN_CLASSES, Tombstone, Total
+from state.tombstones import RETIRED_CLASSES, Tombstone, Total
 
 #: Kinds of events that stay when their segments go.
 KEPT: Final = ("allocation", "checkout", "git_commit", "repo", "rules", "task", "task_named")
@@ -88,7 +88,7 @@ _TOTALS: Final = f"""
         model,
         count(*) AS calls,
         count_if(is_incomplete) AS incomplete_calls,
-        {", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in TOKEN_CLASSES)}
+        {", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in RETIRED_CLASSES)}
     FROM usage_measured
     WHERE value_seq < ?
     GROUP BY agent, CAST(called_at AS DATE), model
@@ -166,7 +166,7 @@ def totals_before(connection: duckdb.DuckDBPyConnection, first_kept_seq: int) ->
             model=model,
             calls=calls,
             incomplete_calls=incomplete_calls,
-            tokens=dict(zip(TOKEN_CLASSES, tokens, strict=True)),
+            tokens=dict(zip(RETIRED_CLASSES, tokens, strict=True)),
         )
         for agent, day, model, calls, incomplete_calls, *tokens in rows
     ]

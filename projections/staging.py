@@ -12,7 +12,7 @@ from typing import IO, Any, Final, Self
 
 from state.read import Slice
 from state.segment import open_segment
-from state.tombstones import TOKEN_CLASSES, Tombstone
+from state.tombstones import RETIRED_CLASSES, Tombstone
 from state.upcast import UPCASTS, upcast_line
 
 _COMMIT_LINE: Final = b'{"k":"commit"'
@@ -173,7 +173,7 @@ RETIRED: Final[dict[str, str]] = {
     "model": "VARCHAR",
     "calls": "BIGINT",
     "incomplete_calls": "BIGINT",
-    **dict.fromkeys(TOKEN_CLASSES, "BIGINT"),
+    **dict.fromkeys(RETIRED_CLASSES, "BIGINT"),
 }
 
 

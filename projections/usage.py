@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from projections.read import Tables, Window
-from state.vocabulary import ESTIMATING_ORIGINS, FLAGS
+from state.vocabulary import ESTIMATING_ORIGINS, FLAGS, TOKEN_CLASSES, TOKEN_TOTALS
 
 #: What `usage --by` can group by, and the column behind each.
 DIMENSIONS: Final[dict[str, str]] = {
@@ -24,17 +24,7 @@ DIMENSIONS: Final[dict[str, str]] = {
     "host": "host",
 }
 
-TOKENS: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-    "total_without_cache_read_tokens",
-)
+TOKENS: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS)
 
 #: Dimensions that slice rows.
 _SLICING: Final = frozenset({"task", "workstream"})

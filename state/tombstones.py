@@ -11,22 +11,12 @@ import msgspec
 from state.errors import LogBroken
 from state.files import as_known
 from state.segment import ENDING, ENDING_BYTES, NO_CHAIN, Count, Damage, Position, chained
+from state.vocabulary import STATED_TOTAL, TOKEN_CLASSES, TOKEN_TOTALS
 
 _NAME: Final = re.compile(r"(\d{20})-(\d{20})\.tombstone\.json")
 
 #: What a total states, each by itself.
-TOKEN_CLASSES: Final = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-    "total_without_cache_read_tokens",
-    "provider_total_tokens",
-)
+RETIRED_CLASSES: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS, STATED_TOTAL)
 
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -35,8 +25,8 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     """
     Measured usage of one agent, day (UTC) and model, as it was believed when its evidence was retired.
 
-    ``tokens`` by `TOKEN_CLASSES`; one is null when no call stated it. ``day`` is null for calls whose time could not be
-    trusted; ``agent`` where a report named none.
+    ``tokens`` by `RETIRED_CLASSES`; one is null when no call stated it. ``day`` is null for calls whose time could not
+    be trusted; ``agent`` where a report named none.
     """
 
     agent: str | None

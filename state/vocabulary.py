@@ -14,6 +14,21 @@ EVENT_VERSION: Final = 1
 #: Greatest number of tokens one statement may claim; more is a damaged or hostile line.
 TOKENS_MAX: Final = 10**12
 
+#: Classes of tokens that do not overlap, each followed by what is part of it; all are whole numbers.
+TOKEN_CLASSES: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+#: Sums of them that every surface shows.
+TOKEN_TOTALS: Final = ("total_tokens", "total_without_cache_read_tokens")
+#: The total as the source states it: kept beside them, never computed.
+STATED_TOTAL: Final = "provider_total_tokens"
+
 #: Name of an agent, and the class of source that its files are: words of its adapter, so that one file adds an agent.
 Agent = str
 SourceClass = str

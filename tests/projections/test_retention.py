@@ -21,7 +21,7 @@ from state.errors import LogBroken
 from state.paths import StatePaths
 from state.retention import Limit, boundaries
 from state.sealing import compress
-from state.tombstones import TOKEN_CLASSES, tombstones
+from state.tombstones import RETIRED_CLASSES, tombstones
 from state.walk import header_of, segments
 from tests.projections.ledger import Ledger, call, checkout, commit, declare, named, register, report, rules, tokens
 
@@ -29,7 +29,7 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 GROUPS = f"""
     SELECT
-        agent, day, model, sum(calls), sum(incomplete_calls), {", ".join(f"sum({name})" for name in TOKEN_CLASSES)}
+        agent, day, model, sum(calls), sum(incomplete_calls), {", ".join(f"sum({name})" for name in RETIRED_CLASSES)}
     FROM groups
     GROUP BY ALL
     ORDER BY ALL

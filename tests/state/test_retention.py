@@ -17,7 +17,7 @@ import pytest
 from state.errors import DiskFull, LogBroken, LogCut, NotRetirable, TallystickError
 from state.read import holds, slices
 from state.retention import Limit, boundaries, remove_leftovers, retire
-from state.tombstones import TOKEN_CLASSES, Total, last_tombstone, tombstones
+from state.tombstones import RETIRED_CLASSES, Total, last_tombstone, tombstones
 
 #: Noon of the first day; segment n of the fixture is closed n days later.
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -32,9 +32,9 @@ TOTALS = (
         model="m-1",
         calls=2,
         incomplete_calls=1,
-        tokens=dict.fromkeys(TOKEN_CLASSES) | {"input_tokens": 0, "output_tokens": 7},
+        tokens=dict.fromkeys(RETIRED_CLASSES) | {"input_tokens": 0, "output_tokens": 7},
     ),
-    Total(agent="codex", day=None, model=None, calls=1, incomplete_calls=0, tokens=dict.fromkeys(TOKEN_CLASSES, 3)),
+    Total(agent="codex", day=None, model=None, calls=1, incomplete_calls=0, tokens=dict.fromkeys(RETIRED_CLASSES, 3)),
 )
 
 #: Retires two segments, in a process of its own.
