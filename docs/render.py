@@ -4,17 +4,20 @@ Writes the parts of the documentation that the code knows better: `make docs`.
 `tests/test_docs.py` asserts that what stands in the files is what would be written.
 """
 
+import json
 import re
 from inspect import cleandoc
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import cast, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from daemon import heartbeat, journal, watch
+from daemon.config import Config
 from daemon.explain import FORMULAS
+from daemon.health.rules import RULES
 from daemon.message import Envelope
 from daemon.posts import OldTokens, Sending
 from daemon.repo_answers import NEXT_STEPS
@@ -82,6 +85,8 @@ def rendered(text: str) -> str:
         "old_tokens": lambda: _rows(OldTokens),
         "states": lambda: _word_rows("State", answers.State, Path(answers.__file__).read_text("utf-8")),
         "request_codes": _request_codes,
+        "health_rules": _health_rules,
+        "settings": _settings,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
 
@@ -89,6 +94,32 @@ def rendered(text: str) -> str:
 def documents() -> list[Path]:
     """Return every document with marks."""
     return sorted(path for path in HERE.glob("*.md") if _MARK.search(path.read_text("utf-8")))
+
+
+def _health_rules() -> str:
+    rows = "\n".join(f"| `{name}` | {rule.severity} | {rule.means} | {rule.do} |" for name, rule in RULES.items())
+    return f"\n| rule | severity | what it means | what to do |\n|---|---|---|---|\n{rows}\n"
+
+
+def _settings() -> str:
+    return "\n" + "\n".join(_section(name, info) for name, info in Config.model_fields.items())
+
+
+def _section(name: str, info: FieldInfo) -> str:
+    """Return one section of the configuration; of a list of sections what one of them holds."""
+    inner = cast("type[BaseModel]", next(iter(get_args(info.annotation)), info.annotation))
+    title = f"[[{name}]]" if inner is not info.annotation else f"[{name}]"
+    rows = "\n".join(
+        f"| `{field}` | {_default(each)} | {each.description} |" for field, each in inner.model_fields.items()
+    )
+    return f"`{title}`: {info.description}\n\n| entry | default | meaning |\n|---|---|---|\n{rows}\n"
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "none: it has to be said"
+    value = list(info.default) if isinstance(info.default, tuple) else info.default
+    return "nothing" if value is None else f"`{json.dumps(value)}`".replace("|", "\\|")
 
 
 def _kinds() -> str:
