@@ -17,6 +17,7 @@ from daemon.journal import Journal
 from daemon.mailbox import Mailbox
 from daemon.recorded import recorded
 from daemon.task_rules import DEFAULTS
+from daemon.workers import Worker
 from state.errors import TallystickError
 from state.evidence import RuleSet
 from state.paths import StatePaths
@@ -99,6 +100,16 @@ class CheckoutReader(threading.Thread):
             self._journal.error("checkout_hangs")
         self._has_told_of_hanging = is_hanging
         return Looking(since, len(self._due), self._failure)
+
+    def worker(self) -> Worker:
+        """
+        Return how the thread is, for the heartbeat and the watchdog.
+
+        One that hangs waits for the disk of somebody's checkout, and the next process would wait for the same one: it
+        is told (`checkout_hangs`, its age), and no reason to end a daemon whose other work goes on.
+        """
+        since = self._since
+        return Worker(self.is_alive(), time.monotonic() if since is None else since, is_excused=True)
 
     def stop(self) -> None:
         """End after the look that is under way; nobody waits for it."""

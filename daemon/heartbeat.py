@@ -20,6 +20,8 @@ from daemon.health.limits import Limits
 from daemon.ingest import Pass
 from daemon.living import SCHEMA
 from daemon.projector import Projected
+from daemon.service.standing import Standing
+from daemon.workers import Worker
 from state.errors import DiskFull
 from state.files import as_known, publish, write_all
 from state.head import Mark
@@ -46,6 +48,14 @@ FIELDS: Final[dict[str, str]] = {
     "checkouts.busy_seconds": "for how long a directory has been looked at by now; null when none is",
     "checkouts.waiting": "directories of the logs that are to be looked at",
     "checkouts.failure": "why a checkout could not be read last; null when nothing is wrong",
+    "workers.NAME.is_alive": "whether the thread is there: `loop`, `projector`, `checkouts`, `watch`, `scheduler`; "
+    "null while it is not wanted",
+    "workers.NAME.age_seconds": "since it last showed that it goes on; null for one that only waits to be told",
+    "service.manager": "whose unit runs this process, `user` or `system`; null for none",
+    "service.unit": "name of that unit; null for none",
+    "service.is_enabled": "whether the unit is started at boot; where none runs this process, this user's own; null "
+    "where none is installed, or before that was looked at",
+    "service.is_timer_enabled": "the same of the timer that asks for health",
     "inbox.failure": "why nothing is taken from the inbox; null when nothing is wrong",
     "window_seconds": "within so long every silence is told: `reporting_window_seconds` of the configuration",
     "disk_free_mib": "less room than this on the disk of the state directory is told",
@@ -74,6 +84,8 @@ class Signs:
     checkouts: Looking
     limits: Limits = field(default_factory=Limits)
     surroundings: tuple[Finding, ...] | None = None
+    workers: Mapping[str, Worker] = field(default_factory=dict)
+    service: Standing = field(default_factory=Standing)
 
 
 def document(signs: Signs, at: datetime) -> dict[str, Any]:
@@ -108,6 +120,8 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
             "waiting": signs.checkouts.waiting,
             "failure": signs.checkouts.failure,
         },
+        "workers": {name: worker.document(now) for name, worker in signs.workers.items()},
+        "service": signs.service.document(),
         "inbox": {"failure": signs.inbox_failure},
         "window_seconds": signs.limits.reporting_window_seconds,
         "disk_free_mib": signs.limits.disk_free_mib,

@@ -25,10 +25,12 @@ from daemon.journal import Journal
 from daemon.mailbox import Mail, Mailbox
 from daemon.projector import Projector
 from daemon.schedule import Schedule
+from daemon.service.standing import Standing
 from daemon.sweeper import Sweeper
 from daemon.task_rules import DEFAULTS
 from daemon.upkeep import compressing, seal_when_old
 from daemon.watch import Watch
+from daemon.workers import Worker
 from state.cursors import Cursor
 from state.errors import DiskFull, StateUnusable
 from state.evidence import RuleSet
@@ -274,8 +276,8 @@ class Loop:
 
     def _look_for_more(self, mail: Mail, now: float) -> None:
         """Sweep when asked, or unasked when it is overdue; look again at files that suddenly were shorter."""
-        overdue = {name for name in ("sweep_all", "sweep_hot") if now >= self._due[name]} - mail.wishes
-        if overdue and not self.sweeper.is_blind:
+        asked_for = ("sweep_hot",) if self.sweeper.is_blind else ("sweep_all", "sweep_hot")
+        if {name for name in asked_for if now >= self._due[name]} - mail.wishes:
             self._journal.warning("schedule_overdue")
             self._schedule.start()
         if "sweep_hot" in mail.wishes or now >= self._due["sweep_hot"]:
@@ -341,6 +343,16 @@ class Loop:
             if not self._log.is_in_place():
                 raise StateReplaced(path=self._paths.root)
 
+    def _workers(self) -> dict[str, Worker]:
+        """Return how every thread is; this one is asking."""
+        return {
+            "loop": Worker(is_alive=True, beat_at=time.monotonic()),
+            "projector": Worker(self._projector.is_alive(), self._projector.state.beat_at),
+            "checkouts": self._checkouts.worker(),
+            "watch": self._watch.worker(),
+            "scheduler": self._schedule.worker(),
+        }
+
     def _beat(self) -> None:
         self._due["heartbeat"] = time.monotonic() + self._pace.heartbeat
         signs = heartbeat.Signs(
@@ -358,6 +370,8 @@ class Loop:
             checkouts=self._checkouts.state(),
             limits=self._limits,
             surroundings=() if self._surroundings is None else self._surroundings.findings,
+            workers=self._workers(),
+            service=Standing() if self._surroundings is None else self._surroundings.service,
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))

@@ -7,9 +7,12 @@ by its own monotonic clock when a sweep is overdue, does it unasked, and begins 
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from daemon.workers import Worker
 
 #: Of a run that was missed, one is made up, however late; and no job overlaps itself.
 _DEFAULTS: Final = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
@@ -36,6 +39,7 @@ class Schedule:
         self._at_once = at_once
         self._failed = failed
         self._scheduler: Any = None
+        self._asked_at = time.monotonic()
         # It logs exceptions with their text; ours are told by whoever runs the job.
         logging.getLogger("apscheduler").addHandler(logging.NullHandler())
         logging.getLogger("apscheduler").propagate = False
@@ -50,15 +54,24 @@ class Schedule:
             first = {"next_run_time": datetime.now(UTC)} if name in self._at_once else {}
             self._scheduler.add_job(self._safe(name, job), "interval", seconds=seconds, id=name, **first)
         self._scheduler.start()
+        self._asked_at = time.monotonic()
 
     def _safe(self, name: str, job: Job) -> Job:
         def run() -> None:
+            self._asked_at = time.monotonic()
             try:
                 job()
             except Exception as error:  # noqa: BLE001 - told by its kind, and tried again at the next interval
                 self._failed(name, type(error).__name__)
 
         return run
+
+    def worker(self) -> Worker:
+        """Return how the scheduler is: each job that it begins shows that it goes on."""
+        if self._scheduler is None:
+            return Worker(None)
+        thread = getattr(self._scheduler, "_thread", None)  # it has no other sign of life; gone after a shutdown
+        return Worker(thread is not None and thread.is_alive(), self._asked_at)
 
     def stop(self) -> None:
         """Ask for nothing more."""

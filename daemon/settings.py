@@ -5,8 +5,12 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from state.paths import StatePaths
+
+#: Whose units systemd runs.
+Manager = Literal["user", "system"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class Settings:
     Where to read, where to write, and what the agents' own variables say.
 
     ``agent_environment`` is empty for a home that is not this process's own: another user's logs are not where this
-    user's variables point. ``config_file`` need not exist.
+    user's variables point. ``config_file`` need not exist. ``manager`` and ``unit`` say what runs this process; null
+    for a command that somebody typed. ``user_units`` is where this user's own units are.
     """
 
     home: Path
@@ -24,6 +29,9 @@ class Settings:
     host: str
     config_file: Path = Path("/nonexistent/tallystick/config.toml")
     agent_environment: Mapping[str, str] = field(default_factory=dict)
+    manager: Manager | None = None
+    unit: str | None = None
+    user_units: Path = Path("/nonexistent/systemd/user")
 
 
 def load(home: str | None, state_directory: str | None) -> Settings:
@@ -45,6 +53,9 @@ def load(home: str | None, state_directory: str | None) -> Settings:
         host=os.uname().nodename,
         config_file=_config_file(environment, own_home),
         agent_environment=dict(environment) if is_own else {},
+        manager=_manager(environment),
+        unit=environment.get("TALLYSTICK_UNIT") if _manager(environment) else None,
+        user_units=_config_home(environment, own_home) / "systemd" / "user",
     )
 
 
@@ -58,8 +69,18 @@ def _state_directory(option: str | None, environment: Mapping[str, str], own_hom
 
 def _config_file(environment: Mapping[str, str], own_home: Path) -> Path:
     named = environment.get("CONFIGURATION_DIRECTORY", "").split(":")[0]
-    base = Path(named) if named else Path(environment.get("XDG_CONFIG_HOME") or own_home / ".config") / "tallystick"
+    base = Path(named) if named else _config_home(environment, own_home) / "tallystick"
     return base / "config.toml"
+
+
+def _config_home(environment: Mapping[str, str], own_home: Path) -> Path:
+    return Path(environment.get("XDG_CONFIG_HOME") or own_home / ".config")
+
+
+def _manager(environment: Mapping[str, str]) -> Manager | None:
+    """Return whose unit runs this process, as our units say."""
+    named = environment.get("TALLYSTICK_MANAGER")
+    return "user" if named == "user" else "system" if named == "system" else None
 
 
 def _zone(environment: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from daemon.mailbox import Mailbox
+from daemon.workers import Worker
 
 #: All that may mean new bytes. Opening and closing are left out: our own reads would wake us.
 _WANTED: Final[list[type[FileSystemEvent]]] = [
@@ -212,6 +213,10 @@ class Watch:
         directories += sum(1 + _directories_in(each) for each in self._beside)
         is_short = _watches() < directories if _can_count() else "watch_limit" in self.blindness
         self.blindness = lasting | ({"watch_limit"} if is_short and not lasting & {"no_inotify"} else frozenset())
+
+    def worker(self) -> Worker:
+        """Return how the library's threads are; the next sweep of what is hot begins dead ones anew."""
+        return Worker(None if self._observer is None else not self._is_dead())
 
     def _is_dead(self) -> bool:
         observer = self._observer

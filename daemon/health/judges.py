@@ -8,6 +8,7 @@ import duckdb
 from daemon.health.judging import Judging
 from daemon.health.limits import Limits
 from daemon.journal import Journal
+from daemon.service import standing
 from daemon.settings import Settings
 
 
@@ -27,4 +28,4 @@ def host_judges(
     journal: Journal,
 ) -> Judging[Settings]:
     """Return those who look at files of agents and of the host, in the scheduler's thread."""
-    return Judging({}, clock, journal)
+    return Judging({"service": standing.judge}, clock, journal)

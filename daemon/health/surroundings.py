@@ -2,6 +2,7 @@
 
 from daemon.health.finding import Finding
 from daemon.health.judging import Judging
+from daemon.service.standing import Standing, standing
 from daemon.settings import Settings
 
 
@@ -13,7 +14,10 @@ class Surroundings:
         self._settings = settings
         #: What was wrong at the last look; null before the first.
         self.findings: tuple[Finding, ...] | None = None
+        #: How the units stood then.
+        self.service = Standing(settings.manager, settings.unit)
 
     def look(self) -> None:
         """Look at everything once."""
+        self.service = standing(self._settings)
         self.findings = self._judging.ask(self._settings)

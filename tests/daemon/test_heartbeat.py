@@ -10,6 +10,8 @@ from daemon.checkout_reader import Looking
 from daemon.heartbeat import FIELDS, Signs
 from daemon.ingest import Pass
 from daemon.projector import Projected
+from daemon.service.standing import Standing
+from daemon.workers import Worker
 from state.head import Mark
 from tests.daemon.conftest import Host
 
@@ -26,15 +28,19 @@ SIGNS = Signs(
     agents={"codex": "codex", "gptme_new": "gptme", "gptme": "gptme"},
     inbox_failure=None,
     checkouts=Looking(waiting=3),
+    workers={"projector": Worker(is_alive=True, beat_at=1.0), "watch": Worker(is_alive=None)},
+    service=Standing("user", "tallystick.service", is_enabled=True, is_timer_enabled=False),
 )
+#: Below these every name is one of many.
+VARIABLE = {"sources.": "AGENT", "workers.": "NAME"}
 AT = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
 
 def fields(document: dict[str, Any], path: str = "") -> set[str]:
-    """Name every field of *document*, nested ones with dots, an agent's name as AGENT."""
+    """Name every field of *document*, nested ones with dots, an agent's name as AGENT, a thread's as NAME."""
     found: set[str] = set()
     for name, value in document.items():
-        shown = f"{path}{'AGENT' if path == 'sources.' else name}"
+        shown = f"{path}{VARIABLE.get(path, name)}"
         found |= fields(value, f"{shown}.") if isinstance(value, dict) else {shown}
     return found
 

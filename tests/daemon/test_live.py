@@ -589,3 +589,16 @@ def test_what_was_written_while_the_process_was_stopped_is_made_up_for(host: Hos
         run.signal(signal.SIGCONT)
         run.has_published(2_000, 22_000)
         assert 0 == run.stop()
+
+
+def test_heartbeat_tells_of_every_thread(host: Host) -> None:
+    """
+    Who judges health from outside sees each thread by itself: whether it is there, and when it last went on.
+    """
+    append(host.claude(), claude_line("msg_a", 1))
+    with daemon(host) as live:
+        workers = until(lambda: (found := live.health()["workers"])["scheduler"]["is_alive"] and found, "all are there")
+
+        assert {"loop", "projector", "checkouts", "watch", "scheduler"} == set(workers)
+        assert [True] * 5 == [each["is_alive"] for each in workers.values()]
+        assert ["watch"] == [name for name, each in workers.items() if each["age_seconds"] is None]

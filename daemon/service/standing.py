@@ -1,0 +1,85 @@
+"""Whether the units are enabled, as the links say that systemd itself reads: asked every minute, without a process."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from daemon.health.finding import Finding
+from daemon.settings import Manager, Settings
+
+USER_UNIT: Final = "tallystick.service"
+
+#: Where systemd looks for units of all users, and of the system; an operator's own come first.
+_USER: Final = tuple(Path(each) for each in ("/etc/systemd/user", "/run/systemd/user", "/usr/lib/systemd/user"))
+_SYSTEM: Final = tuple(Path(each) for each in ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    What runs this process, and what will run it after a boot.
+
+    Args:
+        manager: Whose unit this process is; null for none: somebody typed `tallystick run`.
+        unit: Its name; null for none.
+        is_enabled: Whether the unit will be started with its host or user; where no unit runs this process, that of
+            this user. Null where none is installed, or it cannot be seen.
+        is_timer_enabled: The same of the timer that asks for health.
+    """
+
+    manager: Manager | None = None
+    unit: str | None = None
+    is_enabled: bool | None = None
+    is_timer_enabled: bool | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what the heartbeat shows."""
+        return asdict(self)
+
+
+def standing(settings: Settings, system: Sequence[Path] = _SYSTEM, user: Sequence[Path] = _USER) -> Standing:
+    """Look what is enabled now."""
+    directories = system if settings.manager == "system" else (settings.user_units, *user)
+    unit = settings.unit or USER_UNIT
+    if settings.unit is None and not any((each / unit).exists() for each in directories):
+        return Standing()
+    return Standing(
+        settings.manager, settings.unit, is_enabled(unit, directories), is_enabled(timer_of(unit), directories)
+    )
+
+
+def timer_of(unit: str) -> str:
+    """Return the timer that asks for health of what *unit* runs: `...-health@U.timer` for `tallystick@U.service`."""
+    stem = unit.removesuffix(".service")
+    return f"tallystick-health{stem.removeprefix('tallystick')}.timer"
+
+
+def is_enabled(unit: str, directories: Iterable[Path]) -> bool | None:
+    """Say whether anything wants *unit*; null where that cannot be seen."""
+    try:
+        return any((wants / unit).is_symlink() for directory in directories for wants in _wants(directory))
+    except OSError:
+        return None
+
+
+def _wants(directory: Path) -> Iterator[Path]:
+    try:
+        entries = list(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from (entry for entry in entries if entry.suffix in (".wants", ".requires"))
+
+
+def judge(settings: Settings, _: datetime) -> list[Finding]:
+    """Return that nobody asks for health: what nobody asks for nobody is told."""
+    found = standing(settings)
+    if found.is_timer_enabled is not False:
+        return []
+    user = (settings.unit or "").partition("@")[2].removesuffix(".service")
+    command = f"tallystick service start --system {user}" if user else "tallystick service start"
+    timer = timer_of(settings.unit or USER_UNIT)
+    return [
+        Finding("timer_disabled", timer, None, f"{timer} is not enabled: no alarm of health reaches anybody", command)
+    ]

@@ -1,0 +1,96 @@
+"""Whether the units are enabled is seen in the very links that systemd reads."""
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from daemon.service import standing as service
+from daemon.service.standing import Standing, standing, timer_of
+from tests.daemon.conftest import Host
+
+AT = datetime(2026, 11, 1, 10, tzinfo=UTC)
+
+
+def enable(directory: Path, unit: str, wanted_by: str) -> None:
+    """Do what `systemctl enable` does."""
+    wants = directory / f"{wanted_by}.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / unit).symlink_to(directory / unit)
+
+
+@pytest.fixture
+def units(host: Host) -> Path:
+    """A folder of this user's units, with ours in it."""
+    directory = host.home / ".config/systemd/user"
+    directory.mkdir(parents=True)
+    for name in ("tallystick.service", "tallystick-health.timer"):
+        (directory / name).touch()
+    return directory
+
+
+def test_without_units_nothing_is_known(host: Host, tmp_path: Path) -> None:
+    """
+    Where nothing of ours is installed, nothing is disabled: there is no finding, and null is no `false`.
+    """
+    settings = replace(host.settings, user_units=tmp_path / "none")
+
+    assert Standing(None, None, None, None) == standing(settings, system=(), user=())
+    assert [] == service.judge(settings, AT)
+
+
+def test_a_disabled_timer_is_found_and_enabling_it_takes_the_finding_away(host: Host, units: Path) -> None:
+    """
+    The links that systemd reads decide; the finding names the command that makes them.
+    """
+    settings = replace(host.settings, user_units=units, manager="user", unit="tallystick.service")
+    enable(units, "tallystick.service", "default.target")
+
+    assert Standing("user", "tallystick.service", is_enabled=True, is_timer_enabled=False) == standing(settings)
+    assert [("timer_disabled", "tallystick service start")] == [
+        (found.rule, found.next) for found in service.judge(settings, AT)
+    ]
+
+    enable(units, "tallystick-health.timer", "timers.target")
+
+    assert Standing("user", "tallystick.service", is_enabled=True, is_timer_enabled=True) == standing(settings)
+    assert [] == service.judge(settings, AT)
+
+
+def test_a_daemon_that_somebody_typed_tells_of_the_units_beside_it(host: Host, units: Path) -> None:
+    """
+    It has no unit of its own, and still sees that those of its user are disabled.
+    """
+    settings = replace(host.settings, user_units=units)
+
+    assert Standing(None, None, is_enabled=False, is_timer_enabled=False) == standing(settings)
+    assert ["timer_disabled"] == [found.rule for found in service.judge(settings, AT)]
+
+
+def test_an_instance_of_the_template_has_its_own_timer(host: Host, tmp_path: Path) -> None:
+    """
+    What is enabled for one user says nothing of another.
+    """
+    settings = replace(host.settings, manager="system", unit="tallystick@ann.service")
+    enable(tmp_path / "system", "tallystick@ann.service", "tallystick.target")
+    enable(tmp_path / "system", "tallystick-health@bob.timer", "tallystick.target")
+
+    assert "tallystick-health@ann.timer" == timer_of("tallystick@ann.service")
+    assert Standing("system", "tallystick@ann.service", is_enabled=True, is_timer_enabled=False) == standing(
+        settings, system=[tmp_path / "system"]
+    )
+    assert ["tallystick service start --system ann"] == [found.next for found in service.judge(settings, AT)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_cannot_be_seen_is_not_called_disabled(host: Host, units: Path) -> None:
+    """
+    A folder that this user may not read leaves it open.
+    """
+    wants = units / "timers.target.wants"
+    wants.mkdir(mode=0)
+    settings = replace(host.settings, user_units=units)
+
+    assert standing(settings).is_timer_enabled is None
