@@ -56,6 +56,7 @@ FIELDS: Final[dict[str, str]] = {
     "service.is_enabled": "whether the unit is started at boot; where none runs this process, this user's own; null "
     "where none is installed, or before that was looked at",
     "service.is_timer_enabled": "the same of the timer that asks for health",
+    "config.failure": "why the configuration could not be read again; null when it could, or nobody asked",
     "inbox.failure": "why nothing is taken from the inbox; null when nothing is wrong",
     "window_seconds": "within so long every silence is told: `reporting_window_seconds` of the configuration",
     "disk_free_mib": "less room than this on the disk of the state directory is told",
@@ -86,6 +87,7 @@ class Signs:
     surroundings: tuple[Finding, ...] | None = None
     workers: Mapping[str, Worker] = field(default_factory=dict)
     service: Standing = field(default_factory=Standing)
+    config_failure: str | None = None
 
 
 def document(signs: Signs, at: datetime) -> dict[str, Any]:
@@ -122,6 +124,7 @@ def document(signs: Signs, at: datetime) -> dict[str, Any]:
         },
         "workers": {name: worker.document(now) for name, worker in signs.workers.items()},
         "service": signs.service.document(),
+        "config": {"failure": signs.config_failure},
         "inbox": {"failure": signs.inbox_failure},
         "window_seconds": signs.limits.reporting_window_seconds,
         "disk_free_mib": signs.limits.disk_free_mib,

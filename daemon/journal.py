@@ -15,6 +15,8 @@ from daemon.show import safe
 Event = Literal[
     "checkout_failed",  #: a checkout could not be read, or what is recorded of them; it is tried again
     "checkout_hangs",  #: a directory of the logs does not answer; only the other checkouts wait for it
+    "config_refused",  #: the configuration cannot be read; what it said before holds
+    "config_reloaded",  #: the configuration was read again, as SIGHUP asked
     "daemon_started",  #: the log is open, the first sweep begins
     "daemon_ready",  #: the first sweep is done
     "daemon_stopping",  #: asked to end; what was read is committed first
@@ -38,6 +40,7 @@ Event = Literal[
     "upkeep_failed",  #: sealing, compressing or another job failed; it is tried again
     "watch_blind",  #: changes may go unheard; everything is swept more often
     "watch_sees",  #: changes are heard again
+    "worker_stalled",  #: a thread ended or hangs; systemd is told nothing more, and starts the daemon anew
 ]
 
 #: What journald takes as the level of a line.

@@ -23,6 +23,7 @@ from daemon.ingest import Ingest
 from daemon.intake import Intake
 from daemon.journal import Journal
 from daemon.mailbox import Mail, Mailbox
+from daemon.notify import Notify
 from daemon.projector import Projector
 from daemon.schedule import Schedule
 from daemon.service.standing import Standing
@@ -30,9 +31,10 @@ from daemon.sweeper import Sweeper
 from daemon.task_rules import DEFAULTS
 from daemon.upkeep import compressing, seal_when_old
 from daemon.watch import Watch
+from daemon.watchdog import Watchdog
 from daemon.workers import Worker
 from state.cursors import Cursor
-from state.errors import DiskFull, StateUnusable
+from state.errors import DiskFull, StateUnusable, TallystickError
 from state.evidence import RuleSet
 from state.log import Log
 from state.paths import StatePaths
@@ -100,6 +102,8 @@ class Loop:
         rules: RuleSet = DEFAULTS,
         surroundings: Surroundings | None = None,
         limits: Limits | None = None,
+        notify: Notify | None = None,
+        reload: Callable[[], Limits] | None = None,
     ) -> None:
         self._paths = paths
         self._log = log
@@ -111,7 +115,11 @@ class Loop:
         self._clock = clock
         self._surroundings = surroundings
         self._limits = limits or Limits()
+        self._notify = notify or Notify({})
+        self._reload = reload
+        self._config_failure: str | None = None
         self._pace = pace = pace or Pace()
+        self._watchdog = Watchdog(self._notify, self._workers, journal)
         self._watch = Watch(
             mailbox,
             [place.path for place in places],
@@ -131,7 +139,8 @@ class Loop:
             lambda job, failure: journal.error("upkeep_failed", job=job, failure=failure),
             at_once=("surroundings",),
         )
-        self.ingest = Ingest(log, clock, is_live=True)
+        # A large file takes longer than a turn should: it goes on, so it says so.
+        self.ingest = Ingest(log, clock, lambda _: self._watchdog.tick(), is_live=True)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
         is_believing = log.recovery is None or not log.recovery.read_again
         self._checkouts = CheckoutReader(
@@ -152,6 +161,7 @@ class Loop:
             "shrunk": _NEVER,
             "in_place": now + pace.in_place,
             "retry": _NEVER,
+            "watchdog": self._watchdog.due_at,
         }
 
     # -- the life of the loop ------------------------------------------------------------------------------------
@@ -174,6 +184,7 @@ class Loop:
             self._schedule.stop()
             self._watch.stop()
             self._checkouts.stop()
+        self._notify.tell("STOPPING=1", "STATUS=stopping")
         self._journal.info("daemon_stopping", head_seq=self._log.head.seq)
         self._take_in(self._mailbox.take(0))
         with contextlib.suppress(DiskFull):  # the sources keep what is not committed
@@ -188,7 +199,7 @@ class Loop:
         """Return how long nothing has to be done if nobody asks."""
         now = time.monotonic()
         if self.state == "paused":  # sweeps wait: what is due of them is no reason to wake
-            return max(min(self._due[name] for name in ("retry", "heartbeat", "in_place")) - now, 0)
+            return max(min(self._due[name] for name in ("retry", "heartbeat", "in_place", "watchdog")) - now, 0)
         if self.sweeper.is_walking or self._unfinished or self._intake.is_due:
             return 0
         return max(min(self._due.values()) - now, 0)
@@ -200,6 +211,8 @@ class Loop:
         if "stop" in mail.wishes:
             self.state = "stopping"
             return
+        if "reload" in mail.wishes:
+            self._read_config()
         try:
             if self.state == "paused":
                 self._try_again(now)
@@ -212,6 +225,8 @@ class Loop:
         self._check_place(now)
         if now >= self._due["heartbeat"]:
             self._beat()
+        self._watchdog.tick()
+        self._due["watchdog"] = self._watchdog.due_at
 
     def _take_in(self, mail: Mail) -> None:
         """Take the evidence that other threads have found; unlike a hint, nobody finds it a second time."""
@@ -312,8 +327,9 @@ class Loop:
             self._projector.poke()
             self._journal.info("daemon_ready", head_seq=self._log.head.seq)
             self._beat()
+            self._watchdog.ready()
 
-    # -- a full disk, a lost directory, a sign of life -----------------------------------------------------------
+    # -- a full disk, a lost directory, another configuration, a sign of life ------------------------------------
 
     def _pause(self) -> None:
         """Read nothing more until there is room: the sources keep what is unread."""
@@ -343,6 +359,23 @@ class Loop:
             if not self._log.is_in_place():
                 raise StateReplaced(path=self._paths.root)
 
+    def _read_config(self) -> None:
+        """Read the configuration again; one that cannot be read changes nothing, and is told."""
+        if self._reload is None:
+            return
+        if self._watchdog.is_ready:
+            self._notify.reloading()
+        try:
+            self._limits = self._reload()
+            self._config_failure = None
+            self._journal.info("config_reloaded")
+        except TallystickError as error:
+            self._config_failure = str(error.facts.get("rule") or error.facts.get("reason"))
+            self._journal.error("config_refused", failure=self._config_failure, entry=error.facts.get("entry"))
+        self._beat()
+        if self._watchdog.is_ready:
+            self._watchdog.ready()
+
     def _workers(self) -> dict[str, Worker]:
         """Return how every thread is; this one is asking."""
         return {
@@ -371,7 +404,15 @@ class Loop:
             limits=self._limits,
             surroundings=() if self._surroundings is None else self._surroundings.findings,
             workers=self._workers(),
+            config_failure=self._config_failure,
             service=Standing() if self._surroundings is None else self._surroundings.service,
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))
+        self._notify.tell_status(_status(signs))
+
+
+def _status(signs: heartbeat.Signs) -> str:
+    """Return what `systemctl status` shows: words and numbers, no path."""
+    files = "" if signs.last_sweep is None else f"; {signs.last_sweep.files} log files"
+    return f"{signs.state}: log at event {signs.head.seq}{files}"

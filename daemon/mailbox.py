@@ -13,7 +13,7 @@ from typing import Final, Literal
 #: More paths than these are no hint any more.
 PATHS_MAX: Final = 20_000
 
-Wish = Literal["sweep_all", "sweep_hot", "make_up", "seal", "stop"]
+Wish = Literal["sweep_all", "sweep_hot", "make_up", "seal", "reload", "stop"]
 
 
 @dataclass(slots=True)

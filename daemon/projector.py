@@ -101,6 +101,10 @@ class Projector(threading.Thread):
         self._published = _identity(self._paths.published)
         self.state = Projected(beat_at=time.monotonic())
 
+    def obey(self, judging: Judging[duckdb.DuckDBPyConnection], retention: Retention | None) -> None:
+        """Judge and retire like this from now on: the configuration has changed."""
+        self._judging, self._retention = judging, retention
+
     def poke(self) -> None:
         """Say that the log has grown, or that it is time to try again."""
         self._poked.set()

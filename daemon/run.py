@@ -1,6 +1,7 @@
 """`tallystick run`: puts the parts of the daemon together, and takes them apart when it is asked to end."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,16 +10,19 @@ from types import FrameType
 
 from daemon.bootstrap import open_log, roots, utc_now
 from daemon.health.judges import host_judges, table_judges
+from daemon.health.limits import Limits
 from daemon.health.limits import limits as limits_of
 from daemon.health.surroundings import Surroundings
 from daemon.journal import open_journal
 from daemon.loop import Loop, Pace
 from daemon.mailbox import Mailbox
 from daemon.memory import leave_no_core
+from daemon.notify import Notify
 from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
 from daemon.settings import Settings
 from daemon.task_rules import record
+from daemon.watchdog import RECOVERY_SECONDS
 from projections.retention import retire_old
 from state.errors import DiskFull
 
@@ -30,6 +34,9 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
     """Watch and read until SIGTERM or SIGINT; then commit what was read, publish it, and return 0."""
     leave_no_core()
     journal = open_journal()
+    notify = Notify(os.environ)
+    notify.extend(RECOVERY_SECONDS)
+    notify.tell_status("recovering the log")
     mailbox = Mailbox()
     pace = pace or Pace()
     limits = limits_of(settings)
@@ -39,6 +46,8 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if notify.is_heard:  # where nobody manages us, a closed terminal ends us as it ends others
+        signal.signal(signal.SIGHUP, lambda _, __: mailbox.wish("reload"))
     with open_log(settings, clock) as log:
         program = version("tallystick")
         journal.info("daemon_started", version=program, head_seq=log.head.seq)
@@ -53,6 +62,15 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             judging=table_judges(settings, limits, clock, journal),
             judge_seconds=pace.judge,
         )
+        surroundings = Surroundings(host_judges(limits, clock, journal), settings)
+
+        def reload() -> Limits:
+            """Let what the configuration says now hold; tasks' rules and roots wait for the next start."""
+            new, retention = limits_of(settings), _retention(settings, clock)
+            projector.obey(table_judges(settings, new, clock, journal), retention)
+            surroundings.obey(host_judges(new, clock, journal))
+            return new
+
         loop = Loop(
             settings.state,
             log,
@@ -64,8 +82,10 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             clock,
             pace,
             rules,
-            Surroundings(host_judges(limits, clock, journal), settings),
+            surroundings,
             limits,
+            notify,
+            reload,
         )
         log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
         projector.start()

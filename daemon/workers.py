@@ -1,6 +1,5 @@
 """The threads of the daemon, and whether each of them goes on."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,8 +32,3 @@ class Worker:
         """Return what the heartbeat shows of it: null for what is not known."""
         age = None if self.beat_at is None else max(round(now - self.beat_at), 0)
         return {"is_alive": self.is_alive, "age_seconds": age}
-
-
-def are_well(workers: Iterable[Worker], now: float) -> bool:
-    """Say whether all of them go on; *now* in monotonic seconds."""
-    return all(worker.is_well(now) for worker in workers)

@@ -17,6 +17,10 @@ class Surroundings:
         #: How the units stood then.
         self.service = Standing(settings.manager, settings.unit)
 
+    def obey(self, judging: Judging[Settings]) -> None:
+        """Ask others from now on: the configuration has changed."""
+        self._judging = judging
+
     def look(self) -> None:
         """Look at everything once."""
         self.service = standing(self._settings)
