@@ -9,7 +9,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 
 from daemon.settings import Settings, load
 from state.errors import TallystickError
@@ -71,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _grouping(usage)
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
     sessions.add_argument("session", nargs="?", metavar="ID", help="one session's calls")
+    _verb(verbs, "health", _health, "one line for a monitoring system: 0 ok, 1 warning, 2 critical, 3 unknown")
     _verb(verbs, "status", _status, "per agent: how new the evidence is and what is unread")
     tail = _verb(
         verbs, "tail", _tail, "evidence as it is appended", "print events as they stand in the log, a line each"
@@ -100,6 +100,8 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, *_: object) -> None:
+        from importlib.metadata import version
+
         sys.stdout.write(f"tallystick {version('tallystick')}\n")
         sys.exit(DONE)
 
@@ -281,6 +283,12 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.verbs import status
 
     return status(settings, as_json=options.json)
+
+
+def _health(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.health.verb import health
+
+    return health(settings, as_json=options.json)
 
 
 def _tail(options: argparse.Namespace, settings: Settings) -> int:

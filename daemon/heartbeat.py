@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from daemon.checkout_reader import Looking
 from daemon.health.finding import Finding
+from daemon.health.heard import SCHEMA
 from daemon.health.limits import Limits
 from daemon.ingest import Pass
-from daemon.living import SCHEMA
 from daemon.projector import Projected
 from daemon.service.standing import Standing
 from daemon.workers import Worker

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from daemon.health.heard import SCHEMA
 from state.paths import StatePaths
 
-#: Name and version of what `health.json` holds.
-SCHEMA: Final = "tallystick.heartbeat/1"
 #: A heartbeat comes every five seconds; one that is older than this is silence, in seconds.
 SILENT_SECONDS: Final = 30
 #: Tables that are so old while events wait for them are not kept up, in seconds.

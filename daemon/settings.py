@@ -34,13 +34,14 @@ class Settings:
     user_units: Path = Path("/nonexistent/systemd/user")
 
 
-def load(home: str | None, state_directory: str | None) -> Settings:
+def load(home: str | None, state_directory: str | None, zone: str | None = None) -> Settings:
     """
     Combine options, environment and defaults.
 
     Args:
         home: ``--home``; null for TALLYSTICK_HOME, else this user's own.
         state_directory: ``--state-dir``; null for TALLYSTICK_STATE_DIR, systemd's STATE_DIRECTORY, else XDG.
+        zone: Given by who reads no logs, as looking it up takes longer than reading a heartbeat.
     """
     environment = os.environ
     own_home = Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
@@ -49,7 +50,7 @@ def load(home: str | None, state_directory: str | None) -> Settings:
     return Settings(
         home=chosen,
         state=StatePaths(_state_directory(state_directory, environment, own_home)),
-        zone=_zone(environment),
+        zone=zone or _zone(environment),
         host=os.uname().nodename,
         config_file=_config_file(environment, own_home),
         agent_environment=dict(environment) if is_own else {},
@@ -57,6 +58,17 @@ def load(home: str | None, state_directory: str | None) -> Settings:
         unit=environment.get("TALLYSTICK_UNIT") if _manager(environment) else None,
         user_units=_config_home(environment, own_home) / "systemd" / "user",
     )
+
+
+def options(settings: Settings) -> list[str]:
+    """Return the options with which a command typed into this user's shell means the same home and state directory."""
+    environment = os.environ
+    own_home = Path(environment.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    # Variables of a service are not there in a shell, and those of this shell may not be in the next one.
+    bare = {name: value for name, value in environment.items() if name == "XDG_STATE_HOME"}
+    home = [] if settings.home == own_home.absolute() else ["--home", str(settings.home)]
+    is_usual = settings.state.root == _state_directory(None, bare, own_home)
+    return [*home, *([] if is_usual else ["--state-dir", str(settings.state.root)])]
 
 
 def _state_directory(option: str | None, environment: Mapping[str, str], own_home: Path) -> Path:

@@ -6,18 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from state.boot import boot_id
 from state.errors import LogLocked
 from state.files import SAFE_FLAGS, as_known
-
-
-def boot_id() -> str:
-    """
-    Name this boot of the machine; empty where the kernel does not tell.
-    """
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True, slots=True)

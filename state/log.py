@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
+from state.boot import boot_id
 from state.errors import DiskFull, EventRefused, LogBroken, LogCut, LogIoError
 from state.files import sync_directory
 from state.head import Mark, Memory, recall
-from state.lock import Lock, boot_id
+from state.lock import Lock
 from state.paths import StatePaths
 from state.recover import Recovery, Survey, quarantine, recovery_event, survey
 from state.segment import NO_CHAIN, Position, Seal, ascii_json, numbered

@@ -58,6 +58,10 @@ class StatePaths:
         """What the daemon last said of itself; replaced by rename."""
         return self.root / "health.json"
 
+    def stamp(self, name: str) -> Path:
+        """Empty file whose time of modification says when *name* ran last."""
+        return self.root / f"{name}.stamp"
+
     @property
     def api_socket(self) -> Path:
         """Where `tallystick serve` answers when nothing else is said."""

@@ -4,7 +4,6 @@ What is wrong, how bad it is, since when, and the cheapest next command.
 Plain data: `tallystick health` answers within 100 ms and imports nothing heavy.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -42,6 +41,8 @@ class Finding:
     @property
     def id(self) -> str:
         """The same for the same thing found again: 12 hexadecimal digits of a hash over rule and source."""
+        import hashlib  # only `--json` shows it
+
         return hashlib.sha256(f"{self.rule}\0{self.source or ''}".encode()).hexdigest()[:12]
 
     @property
@@ -65,6 +66,11 @@ def read_finding(stated: Mapping[str, Any]) -> Finding | None:
     if not (isinstance(source, str | None) and isinstance(since, str | None)):
         return None
     return Finding(rule, source, since, message, then, severity)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return *findings*, the worst first; those of one severity as they came."""
+    return sorted(findings, key=lambda finding: _RANK.index(finding.rank))
 
 
 def worst(findings: Iterable[Finding]) -> State:

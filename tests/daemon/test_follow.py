@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from daemon.follow import follow, sentence
-from daemon.living import SCHEMA, living
+from daemon.health.heard import SCHEMA
+from daemon.living import living
 from daemon.provenance import DaemonChanged, daemon_event
 from state.cursors import Cursor
 from state.log import Log

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from state.boot import boot_id
 from state.errors import LogLocked, StateUnusable
-from state.lock import Lock, boot_id
+from state.lock import Lock
 
 HOLD = """
 import sys, pathlib

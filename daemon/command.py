@@ -1,0 +1,42 @@
+"""
+The command `tallystick`: hands on to the parser of `daemon/cli.py`, whose imports a monitoring system must not pay for.
+"""
+
+import sys
+from collections.abc import Sequence
+
+
+def main() -> int:
+    """Run one verb and return its exit code."""
+    health = _health_options(sys.argv[1:])
+    if health is None:
+        from daemon.cli import main as parsed
+
+        return parsed()
+    from daemon.health.verb import main as asked
+
+    return asked(health.get("--home"), health.get("--state-dir"), as_json="--json" in health)
+
+
+def _health_options(arguments: Sequence[str]) -> dict[str, str] | None:
+    """Return the options of `health`; ``None`` for another verb, for help, and for what only the parser can refuse."""
+    if not arguments or arguments[0] != "health":
+        return None
+    found: dict[str, str] = {}
+    rest = iter(arguments[1:])
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if argument == "--json":
+            found[name] = ""
+        elif name in ("--home", "--state-dir"):
+            given = value if equals else next(rest, None)
+            if given is None or (not equals and given.startswith("-")):
+                return None
+            found[name] = given
+        else:
+            return None
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
