@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
     sessions.add_argument("session", nargs="?", metavar="ID", help="one session's calls")
     _verb(verbs, "health", _health, "one line for a monitoring system: 0 ok, 1 warning, 2 critical, 3 unknown")
+    _verb(verbs, "doctor", _doctor, "one page: what is wrong and what to type, where everything is, what runs")
     _verb(verbs, "status", _status, "per agent: how new the evidence is and what is unread")
     tail = _verb(
         verbs, "tail", _tail, "evidence as it is appended", "print events as they stand in the log, a line each"
@@ -289,6 +290,12 @@ def _health(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.health.verb import health
 
     return health(settings, as_json=options.json)
+
+
+def _doctor(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.doctor.page import doctor
+
+    return doctor(settings, as_json=options.json)
 
 
 def _tail(options: argparse.Namespace, settings: Settings) -> int:

@@ -1,0 +1,94 @@
+"""The page for people: what is wrong first, each with what to type; then where everything is and how it stands."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from daemon import show
+from daemon.doctor.facts import facts
+from daemon.health.report import EXIT_CODES
+from daemon.settings import Settings
+
+DONE, FINDINGS = 0, 1
+
+_SOURCE_COLUMNS: Final = (
+    "agent",
+    "state",
+    "files",
+    "backlog_bytes",
+    "unreadable_paths",
+    "unmetered_files",
+    "newest_source_event_at",
+    "newest_ingest_at",
+)
+
+
+def doctor(settings: Settings, *, as_json: bool) -> int:
+    """Show the page, or the same as one document; 1 when something is wrong."""
+    found = facts(settings, os.environ)
+    if as_json:
+        show.document(found)
+    else:
+        for line in page(found):
+            show.out(show.safe(line))
+        _tables(found)
+    return FINDINGS if EXIT_CODES[found["health"]["state"]] else DONE
+
+
+def page(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines above the tables."""
+    yield f"tallystick {found['version']}: {found['health']['state'].upper()}"
+    yield from _findings(found["health"]["findings"])
+    yield ""
+    yield from _daemon(found["daemon"])
+    yield from _places(found["places"], found["variables"])
+    yield from _runs(found["health"]["last_runs"])
+    yield ""
+    yield from _roots(found["roots"])
+
+
+def _findings(findings: list[dict[str, Any]]) -> Iterator[str]:
+    if not findings:
+        yield "  nothing is wrong"
+    for each in findings:
+        about = f" ({each['source']})" if each["source"] else ""
+        since = f", since {each['since']}" if each["since"] else ""
+        yield f"  {each['severity']:<8}  {each['rule']}{about}: {each['message']}{since}"
+        yield f"  {'':<8}  $ {each['next']}"
+
+
+def _daemon(said: Mapping[str, Any]) -> Iterator[str]:
+    age = said["heartbeat_age_seconds"]
+    heard = "never heard" if age is None else f"pid {said['pid']}, heard {age} s ago"
+    yield f"daemon         {said['state']}, {heard}"
+
+
+def _places(places: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[str]:
+    yield f"home           {places['home']}"
+    yield f"state          {places['state_directory']}"
+    missing = "" if places["has_configuration"] else " (not there: defaults hold)"
+    yield f"configuration  {places['configuration']}{missing}"
+    for name, value in variables.items():
+        yield f"variable       {name}={value} (of this shell; a service has its own)"
+
+
+def _runs(runs: Mapping[str, Any]) -> Iterator[str]:
+    for name, run in runs.items():
+        when = "never" if run is None else "{at}, {age_seconds} s ago".format_map(run)
+        yield f"{'last ' + name:<15}{when}"
+
+
+def _roots(roots: list[dict[str, Any]]) -> Iterator[str]:
+    yield "places that are read"
+    for each in roots:
+        yield f"  {each['agent']:<12}  {each['path']}{'' if each['exists'] else ' (not there)'}"
+
+
+def _tables(found: Mapping[str, Any]) -> None:
+    if found["tables"] is None:
+        show.out("")
+        show.out(show.safe(f"no tables: {found['tables_problem']}"))
+        return
+    show.out("")
+    show.out("what was read")
+    show.table(_SOURCE_COLUMNS, found["tables"]["sources"])
