@@ -6,6 +6,8 @@ commits together with the events. A kill at any instant neither loses nor double
 """
 
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,6 +16,7 @@ from typing import Final
 import msgspec
 
 from adapters.contract import Adapter, Header, LineAdapter
+from daemon.behind import Behind
 from daemon.databases import DatabaseDenied, beside, is_same_file, read_database
 from daemon.discover import Denied, Found, Listed, RootSeen, Seen, deny_code
 from daemon.documents import Remembered, read_document
@@ -24,7 +27,7 @@ from daemon.reading import Reading, cleaned
 from daemon.tail import LINE_BYTES_MAX, DamagedArchive, NotRegular, SourceFile
 from state.cursors import Cursor
 from state.log import Log
-from state.vocabulary import SourceChange
+from state.vocabulary import DenyCode, SourceChange
 
 #: A batch is committed when it holds this many events or bytes, whichever comes first.
 BATCH_EVENTS: Final = 1_000
@@ -47,9 +50,10 @@ Clock = Callable[[], datetime]
 
 @dataclass(slots=True)
 class Pass:
-    """What one pass saw and did; sizes in bytes."""
+    """What one pass saw and did; sizes in bytes. ``agent_files`` are the files of each agent."""
 
     files: int = 0
+    agent_files: Counter[str] = field(default_factory=Counter)
     files_read: int = 0
     bytes_read: int = 0
     events: int = 0
@@ -167,8 +171,8 @@ class Ingest:
         self._directories: set[str] = set()
         #: Bytes read since this object was made.
         self.read_bytes = 0
-        #: Bytes of each source that are behind its mark; sources without any are not in here.
-        self.backlog: dict[str, int] = {}
+        #: Sources whose marks are behind their ends.
+        self.behind = Behind()
         #: Sources by inode; a tuple, since nearly all have one name and there may be 50,000.
         self._by_inode: dict[int, tuple[str, ...]] = {}
         for key, cursor in log.cursors.items():
@@ -194,8 +198,7 @@ class Ingest:
         match seen:
             case Found():
                 key = key_of(seen.adapter, seen.path)
-                self._pass.files += key not in self._seen
-                self._seen.add(key)
+                self._see(key, seen.adapter)
                 return self._read(key, seen)
             case Denied():
                 self._deny(seen)
@@ -219,10 +222,16 @@ class Ingest:
         known = self.batch.cursor(key)
         if known is None or not self._has_nothing_new(known, adapter, path, status):
             return False
-        self._pass.files += key not in self._seen
-        self._seen.add(key)
+        self._see(key, adapter)
         self._progress(status.st_size)
         return True
+
+    def _see(self, key: str, adapter: Adapter) -> None:
+        """Count a file, once in a sweep."""
+        if key not in self._seen:
+            self._seen.add(key)
+            self._pass.files += 1
+            self._pass.agent_files[adapter.agent] += 1
 
     def end_sweep(self) -> Pass:
         """State what vanished since the last sweep over all roots, and return what this one did."""
@@ -295,17 +304,20 @@ class Ingest:
         if known is not None and self._has_nothing_new(known, found.adapter, found.path, found.status):
             self._progress(found.status.st_size)
             return False
+        code: DenyCode
         try:
             with SourceFile(found.path) as source:
                 return self._read_open(key, known, found, source)
         except DatabaseDenied as error:
-            self._deny(Denied(found.path, found.adapter, error.code))
+            code = error.code
         except DamagedArchive:
-            self._deny(Denied(found.path, found.adapter, "damaged_archive"))
+            code = "damaged_archive"
         except NotRegular:
-            self._deny(Denied(found.path, found.adapter, "not_regular"))
+            code = "not_regular"
         except OSError as error:
-            self._deny(Denied(found.path, found.adapter, deny_code(error)))
+            code = deny_code(error)
+        self._deny(Denied(found.path, found.adapter, code))
+        self._count_denied(key, known, found)
         return False
 
     def _has_nothing_new(self, known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
@@ -324,6 +336,7 @@ class Ingest:
             return False
         header = _completed(found, found.adapter, source)
         if header is None:
+            self._count_backlog(key, source, 0, is_waiting=True)
             return False  # not one line yet, and the adapter needs the first to know the session
         start = self._place(key, known, found, source)
         if start is None:
@@ -339,9 +352,11 @@ class Ingest:
         if start is not known:
             self._move(key, cursor)  # with what was just stated of the file, whatever becomes of reading it
         reading = Reading(found.adapter, header, source, cursor, self._log.log_id, self._directories)
+        is_at_end = False
         try:
             if not self._take(key, reading, source):
                 return True
+            is_at_end = True
             rest = reading.unterminated(self._clock()) if self._is_final(source.status) else []
             end = msgspec.structs.replace(reading.finished(), state="present")
         except Unsteady:
@@ -350,7 +365,7 @@ class Ingest:
             self.read_bytes += reading.offset_bytes - cursor.offset_bytes
             self._pass.bytes_read += reading.offset_bytes - cursor.offset_bytes
             self._pass.rejected += reading.rejected - cursor.rejected_lines
-            self._count_backlog(key, source, reading.offset_bytes)
+            self._count_backlog(key, source, reading.offset_bytes, is_waiting=is_at_end)
         self.batch.add(rest)
         if cursor.state != "present":
             self._state(found, cursor.generation, SourceChanged(change="readable"))
@@ -386,7 +401,7 @@ class Ingest:
             self.batch.add(statements.taken())
             self._move(key, moved)
             self._commit_full()
-        self._count_backlog(key, source, source.status.st_size if moved.offset_bytes else 0)
+        self._count_backlog(key, source, source.status.st_size if moved.offset_bytes else 0, is_waiting=True)
         self._progress(source.status.st_size)
         self.read_bytes += source.status.st_size
         self._pass.files_read += 1
@@ -452,12 +467,18 @@ class Ingest:
         if self.batch.is_full:
             self.commit()
 
-    def _count_backlog(self, key: str, source: SourceFile, offset_bytes: int) -> None:
-        left = 0 if source.is_compressed else source.status.st_size - offset_bytes
-        if left > 0:
-            self.backlog[key] = left
-        else:
-            self.backlog.pop(key, None)
+    def _count_backlog(self, key: str, source: SourceFile, mark_bytes: int, *, is_waiting: bool) -> None:
+        """Take in what is left of a source; *is_waiting* when it is nothing but what its agent has not ended yet."""
+        size = mark_bytes if source.is_compressed else source.status.st_size
+        is_left = is_waiting and self._is_final(source.status)
+        self.behind.note(key, mark_bytes, size, time.monotonic(), is_waiting=is_waiting, is_left=is_left)
+
+    def _count_denied(self, key: str, known: Cursor | None, found: Found) -> None:
+        """Take in what is left of a file that was read before and cannot be read any more."""
+        size = found.status.st_size
+        is_new = known is not None and known.size_bytes != size and not found.path.endswith(".zst")
+        if known is not None and is_new and found.adapter.kind == "lines":
+            self.behind.note(key, known.offset_bytes, size, time.monotonic(), is_waiting=False)
 
     def _place(self, key: str, known: Cursor | None, found: Found, source: SourceFile) -> Cursor | None:
         """
@@ -500,6 +521,7 @@ class Ingest:
             return msgspec.structs.replace(fresh, state=known.state) if known is not None else fresh
         old_key, old = moved
         self._move(old_key, msgspec.structs.replace(old, state="moved"))
+        self.behind.forget(old_key)
         self._state(found, old.generation, SourceChanged(change="moved", previous_path=old.source_path))
         return msgspec.structs.replace(old, source_path=stored_path(found.path), state="present")
 
@@ -561,6 +583,7 @@ class Ingest:
             change = self._vanished(path, cursor)
             if change is not None:
                 self._note(self._adapters[parser], path, cursor, SourceChanged(change=change), "gone")
+                self.behind.forget(key)
 
     def _vanished(self, path: str, cursor: Cursor) -> SourceChange | None:
         """Return what became of a place the sweep did not see; ``None`` while that cannot be told."""

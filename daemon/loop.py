@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from adapters.registry import problems
 from daemon import heartbeat
+from daemon.ages import Lag, Silence, Since, WallClock
 from daemon.checkout_reader import CheckoutReader
 from daemon.discover import Found, Place, Seen, look_at, look_below
 from daemon.guard import failures
+from daemon.health.heard import is_word
 from daemon.health.limits import Limits
+from daemon.health.stamps import stamped_at
 from daemon.health.surroundings import Surroundings
 from daemon.inbox import Inbox
 from daemon.ingest import Ingest
@@ -139,6 +143,9 @@ class Loop:
             lambda job, failure: journal.error("upkeep_failed", job=job, failure=failure),
             at_once=("surroundings",),
         )
+        self._lag, self._blind, self._silence = Lag(), Since(), Silence()
+        self._wall_clock = WallClock(clock)
+        self._damages = 0 if log.recovery is None else len(log.recovery.damaged)
         # A large file takes longer than a turn should: it goes on, so it says so.
         self.ingest = Ingest(log, clock, lambda _: self._watchdog.tick(), is_live=True)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
@@ -386,6 +393,15 @@ class Loop:
             "scheduler": self._schedule.worker(),
         }
 
+    def _held(self) -> heartbeat.Held:
+        """Return for how long things have been so."""
+        unasked = self._silence.seconds(stamped_at(self._paths, "health"))
+        return heartbeat.Held(
+            lag=self._lag.seconds(self._log.head.seq, self._projector.state.published_seq),
+            blind=self._blind.seconds(is_so=bool(self._watch.blindness)),
+            unasked=unasked,
+        )
+
     def _beat(self) -> None:
         self._due["heartbeat"] = time.monotonic() + self._pace.heartbeat
         signs = heartbeat.Signs(
@@ -397,7 +413,7 @@ class Loop:
             blindness=self._watch.blindness,
             last_sweep=self.sweeper.last,
             swept_at=self.sweeper.ended_at,
-            backlog=self.ingest.backlog,
+            behind=self.ingest.behind.sources,
             agents={place.adapter.parser: place.adapter.agent for place in self._places},
             inbox_failure=self._intake.failure,
             checkouts=self._checkouts.state(),
@@ -406,6 +422,14 @@ class Loop:
             workers=self._workers(),
             config_failure=self._config_failure,
             service=Standing() if self._surroundings is None else self._surroundings.service,
+            held=self._held(),
+            clock=heartbeat.Clock(self._wall_clock.step_seconds(), self._wall_clock.stepped_at),
+            beat_seconds=self._pace.heartbeat,
+            damages=self._damages,
+            plugin_failures=[
+                *(f"{parser}.{name}" for parser, name in failures()),
+                *(each.name if is_word(each.name) else "?" for each in problems()),
+            ],
         )
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))

@@ -113,6 +113,6 @@ def presence_in(case: Case) -> Presence:
         return "stopped"
     beat = case.said.number("beat_seconds") or 0
     # A process of another container is not seen from here: one that was heard just now is there all the same.
-    is_gone = case.looked.process == "gone" and case.age_seconds > 2 * beat + 1
+    is_gone = case.looked.process in ("gone", "stopped") and case.age_seconds > 2 * beat + 1
     bound = max(_MISSED_BEATS * beat, min(SILENT_SECONDS, case.window_seconds))
     return "silent" if is_gone or case.age_seconds > bound else "there"

@@ -84,7 +84,7 @@ def process(pid: int, beat_at: float | None) -> Process:
         beat_at: When it was heard, in seconds since boot: one that began later is another one of the same number.
     """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib reads no faster
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - `health` is asked for ever
             fields = file.read().rpartition(b")")[2].split()
         state, begun_at = fields[0], int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from daemon import heartbeat
+from daemon.behind import Unread
 from daemon.checkout_reader import Looking
 from daemon.heartbeat import FIELDS, Signs
 from daemon.ingest import Pass
@@ -24,7 +25,11 @@ SIGNS = Signs(
     blindness=("watch_limit", "missed"),
     last_sweep=Pass(files=7),
     swept_at=1.0,
-    backlog={"codex:/srv/a.jsonl": 5, "codex:/srv/b.jsonl": 6, "gptme_new:/srv/c": 1},
+    behind={
+        "codex:/srv/a.jsonl": Unread(0, 5, since=1.0),
+        "codex:/srv/b.jsonl": Unread(4, 10, since=3.0, grown_at=9.0, is_waiting=True),
+        "gptme_new:/srv/c": Unread(9, 10, since=2.0, is_waiting=True),
+    },
     agents={"codex": "codex", "gptme_new": "gptme", "gptme": "gptme"},
     inbox_failure=None,
     checkouts=Looking(waiting=3),
@@ -58,8 +63,7 @@ def test_backlog_and_lag_are_sums_of_what_is_behind() -> None:
     """
     document = heartbeat.document(SIGNS, AT)
 
-    assert {"backlog_bytes": 11, "unreadable": 0} == document["sources"]["codex"]
-    assert {"backlog_bytes": 1, "unreadable": 0} == document["sources"]["gptme"]
+    assert (11, 1) == tuple(document["sources"][agent]["backlog_bytes"] for agent in ("codex", "gptme"))
     assert 1 == document["tables"]["lag_events"]
 
 
@@ -68,7 +72,7 @@ def test_what_never_was_is_null() -> None:
     Before the first sweep and the first tables there is no age and no lag, not a zero.
     """
     young = Signs("starting", 0.0, SIGNS.head, Projected(), is_projector_alive=False, blindness=(), last_sweep=None,
-                  swept_at=None, backlog={}, agents={"codex": "codex"}, inbox_failure=None,
+                  swept_at=None, behind={}, agents={"codex": "codex"}, inbox_failure=None,
                   checkouts=Looking())  # fmt: skip
     document = heartbeat.document(young, AT)
 
