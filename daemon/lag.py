@@ -25,7 +25,7 @@ def warn_of_lag(head: Head, settings: Settings) -> None:
     except TallystickError as error:
         show.warn(str(error))
         return
-    daemon = living(settings.state)
+    daemon = living(settings)
     if daemon.state == "starting":
         show.warn("the daemon's first sweep is under way: what it has not reached is not in these numbers")
     if lag and daemon.is_running:

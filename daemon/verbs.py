@@ -1,11 +1,12 @@
 """What each command does once its options are read: ask, then show as one JSON document or for a person."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 from daemon import show
+from daemon.health.finding import Finding, by_severity
 from daemon.lag import lag_events
 from daemon.living import Living, living
 from daemon.options import BadOption
@@ -151,7 +152,7 @@ _CALL_COLUMNS: Final = ("called_at", "source_id", "model", *SHOWN_TOKENS, "rule"
 
 def status(settings: Settings, *, as_json: bool) -> int:
     """Show per agent how new the evidence is; 1 when a place is unreadable or nothing was ever read."""
-    daemon = living(settings.state)
+    daemon = living(settings)
     if daemon.is_running and not settings.state.published.exists():
         return _status_without_tables(daemon, as_json=as_json)
     with Tables(settings.state.published) as tables:
@@ -161,6 +162,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         lag = lag_events(head, settings)
         losses = tables.losses()
         unreadable = tables.rows(_UNREADABLE)
+    findings = by_severity(daemon.findings())
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
@@ -172,6 +174,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         },
         "projection_lag_events": lag,
         "daemon": daemon.document(),
+        "findings": [finding.document() for finding in findings],
         "lost_events": losses,
         **sources,
         "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
@@ -184,26 +187,29 @@ def status(settings: Settings, *, as_json: bool) -> int:
             f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
         )
         show.out(_daemon_line(document["daemon"]))
-    findings = [
-        text
-        for is_so, text in (
-            (
-                not sources["sources"],
-                "unknown: no source was ever read; `tallystick adapters list` says where logs are looked for",
-            ),
-            (
-                sources["unreadable_paths"],
-                f"{sources['unreadable_paths']} places cannot be read, nor counted; this user needs the right to "
-                + ", ".join(show.safe(row["source"]) for row in unreadable),
-            ),
-        )
-        if is_so
-    ]
-    findings += daemon.findings(lag)
-    for text in findings:
+    texts = [_told(finding) for finding in findings]
+    if not daemon.is_running:
+        texts += _told_by_tables(sources, unreadable, lag)
+    for text in texts:
         show.warn(text)
     _warn_of_losses(losses)
-    return FINDINGS if findings or losses else DONE
+    return FINDINGS if texts or losses else DONE
+
+
+def _told(finding: Finding) -> str:
+    return f"{finding.message}; next: {finding.next}"
+
+
+def _told_by_tables(sources: Mapping[str, Any], unreadable: Iterable[Mapping[str, Any]], lag: int) -> Iterator[str]:
+    """Say what a daemon would say if there were one."""
+    if not sources["sources"]:
+        yield "unknown: no source was ever read; `tallystick adapters list` says where logs are looked for"
+    if sources["unreadable_paths"]:
+        places = ", ".join(show.safe(row["source"]) for row in unreadable)
+        count = sources["unreadable_paths"]
+        yield f"{count} places cannot be read, nor counted; this user needs the right to {places}"
+    if lag:
+        yield f"{lag} committed events are not in the tables; run `tallystick ingest`"
 
 
 #: Some of the places that cannot be read; all are in `high_water_marks`.
@@ -212,12 +218,14 @@ _UNREADABLE: Final = "SELECT source FROM high_water_marks WHERE state = 'unreada
 
 def _status_without_tables(daemon: Living, *, as_json: bool) -> int:
     """Show a daemon that has not published yet: it is young, or something keeps it from it."""
-    document = {"schema": "tallystick.status/1", "daemon": daemon.document(), "rows": []}
+    findings = by_severity(daemon.findings())
+    shown = [finding.document() for finding in findings]
+    document = {"schema": "tallystick.status/1", "daemon": daemon.document(), "findings": shown, "rows": []}
     if as_json:
         show.document(document)
     else:
         show.out(_daemon_line(daemon.document()))
-    for text in (*daemon.findings(0), "there are no tables yet: the daemon publishes them after its first sweep"):
+    for text in (*map(_told, findings), "there are no tables yet: the daemon publishes them after its first sweep"):
         show.warn(text)
     return FINDINGS
 

@@ -7,7 +7,6 @@ from typing import Final, Literal, NamedTuple
 
 from daemon.health.heard import Heard, hear
 from daemon.health.stamps import STAMPS, stamped_at
-from daemon.settings import Settings
 from state.boot import boot_id
 from state.paths import StatePaths
 
@@ -47,9 +46,8 @@ class Looked(NamedTuple):
     stamp_failure: str | None
 
 
-def look(settings: Settings, leave_stamp: Callable[[], str | None] = lambda: None) -> Looked:
+def look(paths: StatePaths, leave_stamp: Callable[[], str | None] = lambda: None) -> Looked:
     """Look once; the stamps are looked at before *leave_stamp*, which returns why it could not."""
-    paths = settings.state
     heard = hear(paths.health)
     stamps = {name: stamped_at(paths, name) for name in STAMPS}
     return Looked(

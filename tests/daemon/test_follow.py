@@ -1,22 +1,22 @@
 """What `tail` shows while a log grows, and what `status` says of a daemon."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.follow import follow, sentence
-from daemon.health.heard import SCHEMA
 from daemon.living import living
 from daemon.provenance import DaemonChanged, daemon_event
 from state.cursors import Cursor
 from state.log import Log
+from tests.daemon.beats import own_process, well
 from tests.daemon.conftest import Host, claude_line
 
 
@@ -109,22 +109,21 @@ def test_a_missing_log_is_said(host: Host) -> None:
     assert "tallystick ingest" in err
 
 
-def beat(host: Host, **said_of_it: Any) -> None:
-    """Write a heartbeat as the daemon does."""
+def beat(host: Host, over: dict[str, Any] | None = None, ago_seconds: int = 0) -> None:
+    """Write a heartbeat as the daemon does, of this very process."""
     host.state.create()
-    content = {"schema": SCHEMA, "pid": os.getpid(), "state": "running", "uptime_seconds": 5} | said_of_it
-    host.state.health.write_text(json.dumps(content), encoding="utf-8")
-
-
-def now(ago_seconds: int = 0) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - ago_seconds))
+    said = well(own_process() | {"disk_free_mib": 1} | (over or {}))
+    if ago_seconds:
+        said["clock"] |= {"boot_id": "another"}
+        said["at"] = (datetime.now(UTC) - timedelta(seconds=ago_seconds)).isoformat(timespec="seconds")
+    host.state.health.write_text(json.dumps(said), encoding="utf-8")
 
 
 def test_a_daemon_that_never_was_is_no_finding(host: Host) -> None:
     """
     A host with single passes only has none.
     """
-    assert ("none", []) == (living(host.state).state, living(host.state).findings(0))
+    assert ("none", []) == (living(host.settings).state, living(host.settings).findings())
 
 
 @pytest.mark.parametrize(
@@ -135,21 +134,21 @@ def test_a_heartbeat_is_judged_by_its_age(host: Host, state: str, ago_seconds: i
     """
     A daemon that says nothing any more is silent, unless its last word was that it ends.
     """
-    beat(host, state=state, at=now(ago_seconds))
+    beat(host, {"state": state}, ago_seconds)
 
-    assert expected == living(host.state).state
-    assert (expected in ("silent", "paused")) == bool(living(host.state).findings(0))
+    assert expected == living(host.settings).state
+    assert (expected != "running") == bool(living(host.settings).findings())
 
 
-def test_a_daemon_whose_process_is_gone_is_silent_at_once(host: Host) -> None:
+def test_a_daemon_whose_process_is_gone_is_silent_after_two_beats(host: Host) -> None:
     """
     A killed daemon leaves a fresh heartbeat behind.
     """
     gone = subprocess.Popen(["true"])
     gone.wait()
-    beat(host, pid=gone.pid, at=now())
+    beat(host, {"pid": gone.pid}, ago_seconds=12)
 
-    assert "silent" == living(host.state).state
+    assert "silent" == living(host.settings).state
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "other/1"}', "null"])
@@ -160,7 +159,7 @@ def test_a_heartbeat_that_cannot_be_read_is_none(host: Host, content: str) -> No
     host.state.create()
     host.state.health.write_text(content, encoding="utf-8")
 
-    assert "none" == living(host.state).state
+    assert "none" == living(host.settings).state
 
 
 def test_status_tells_what_an_operator_should_know_of_the_daemon(host: Host) -> None:
@@ -171,7 +170,10 @@ def test_status_tells_what_an_operator_should_know_of_the_daemon(host: Host) -> 
     for root in (".codex/sessions", ".local/share/gptme/logs", ".codex/archived_sessions"):
         (host.home / root).mkdir(parents=True, exist_ok=True)
     host.ingest()
-    beat(host, at=now(), watch={"blindness": ["watch_limit"]}, tables={"failure": "IOException"})
+    beat(
+        host,
+        {"watch.blindness": ["watch_limit"], "watch.blind_seconds": 90, "tables.failure": "IOException"},
+    )
 
     code, out, err = said(host, "status", "--json")
 
@@ -182,7 +184,8 @@ def test_status_tells_what_an_operator_should_know_of_the_daemon(host: Host) -> 
         daemon["blindness"],
         daemon["tables_failure"],
     )
-    assert "swept every 10 s" in err
+    assert "swept more often" in err
+    assert ["projection_lag", "watch_degraded"] == [found["rule"] for found in json.loads(out)["findings"]]
     assert "IOException" in err
 
 
@@ -204,17 +207,17 @@ def test_a_heartbeat_of_nonsense_ends_nobody(host: Host, over: dict[str, Any]) -
     """
     The file lies where others may write: whatever stands in it, `status` shows what it can.
     """
-    beat(host, **({"at": now()} | over))
+    beat(host, over)
 
-    assert living(host.state).document()
-    assert isinstance(living(host.state).findings(3), list)
+    assert living(host.settings).document()
+    assert isinstance(living(host.settings).findings(), list)
 
 
 def test_a_daemon_that_has_published_nothing_yet_is_shown(host: Host) -> None:
     """
     During the first sweep there are no tables, and it is the daemon that an operator asks about.
     """
-    beat(host, state="starting", at=now())
+    beat(host, {"state": "starting", "uptime_seconds": 5})
 
     code, out, err = said(host, "status")
 

@@ -320,7 +320,7 @@ def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> Non
 
         assert "Traceback" not in run.told()
         assert 0 == code
-        assert "stopped" == living(host.state).state
+        assert "stopped" == living(host.settings).state
         subprocess.run(["mount", "-o", "remount,size=64m", host.state.root], check=True)
         run.start().ready()
         run.has_read(host.gptme())

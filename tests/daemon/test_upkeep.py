@@ -200,9 +200,9 @@ def test_a_running_daemon_takes_what_is_sent_to_the_inbox(host: Host) -> None:
         wait_until(lambda: outcome(host.state, second).state == "stored")
         host.state.inbox.chmod(0o777)
         (host.state.inbox / "planted.json").write_text("{}", encoding="utf-8")
-        wait_until(lambda: living(host.state).document()["inbox_failure"])
+        wait_until(lambda: living(host.settings).document()["inbox_failure"])
         host.state.inbox.chmod(0o700)
-        wait_until(lambda: not living(host.state).document()["inbox_failure"])
+        wait_until(lambda: not living(host.settings).document()["inbox_failure"])
     finally:
         daemon.send_signal(signal.SIGTERM)
         _, told = daemon.communicate(timeout=60)
