@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _api(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
+    _service(verbs)
     sql = _verb(verbs, "sql", _sql, "query the published tables")
     sql.add_argument("query", metavar="QUERY")
     return parser
@@ -241,6 +242,35 @@ def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     check.add_argument("files", nargs="+", metavar="FILE", help="logs of an agent")
     check.add_argument("--adapter", metavar="NAME", help="this one, whatever else claims the file")
     check.add_argument("--module", metavar="PATH", help="a Python file that sets ADAPTER and is not installed")
+
+
+def _service(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "the daemon and its health timer as units of systemd"
+    parser = verbs.add_parser("service", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    for name, help_ in _SERVICE_ACTIONS.items():
+        action = _verb(
+            actions,
+            name,
+            _run_service,
+            help_,
+            "print one JSON document (tallystick.service/1)" if name == "status" else None,
+        )
+        action.add_argument("--system", metavar="USER", help="that user's instance of the template, run by the system")
+        action.set_defaults(action=name)
+        if name == "install":
+            action.add_argument("--no-start", action="store_true", help="write the units, and leave systemd alone")
+
+
+_SERVICE_ACTIONS = {
+    "install": "write the units, enable and start them, and say what is missing",
+    "show": "print what install would write, and where",
+    "status": "what is installed, enabled and running, and the next step where something is missing",
+    "start": "enable and start all that belongs to an installed service",
+    "restart": "end the daemon and start it again",
+    "reload": "let the daemon read its configuration again",
+    "uninstall": "stop the service and remove its units; log and tables stay",
+}
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - it brings its own home
@@ -451,6 +481,17 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.web.serve import serve
 
     return serve(settings, options.socket, options.port)
+
+
+def _run_service(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.service import verbs
+
+    asked = verbs.Asked(options.system, options.home, options.state_dir)
+    if options.action == "install":
+        return verbs.install(settings, asked, is_starting=not options.no_start)
+    if options.action == "status":
+        return verbs.status(settings, asked, as_json=options.json)
+    return verbs.PLAIN[options.action](settings, asked)
 
 
 def _count(text: str) -> int:

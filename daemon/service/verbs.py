@@ -1,0 +1,241 @@
+"""`tallystick service`: writes the units, and lets systemd do the rest."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from daemon import show
+from daemon.service.condition import Condition, condition
+from daemon.service.errors import NotInstalled, SystemdAbsent
+from daemon.service.installed import SYSTEM_UNITS, TARGET_UNIT, Target, command, instance, own, written
+from daemon.service.manager import Systemd, has_namespaces
+from daemon.service.standing import is_enabled
+from daemon.settings import Settings
+
+DONE, FINDINGS = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says of whose service is meant; nulls for what it leaves open."""
+
+    user: str | None
+    home: str | None
+    state_directory: str | None
+
+
+def target(settings: Settings, asked: Asked) -> Target:
+    """Return whose service is meant: of the user named, else this user's own, else this user's instance if there is."""
+    if asked.user is not None:
+        return instance(asked.user, asked.home, asked.state_directory)
+    mine = own(settings)
+    its_unit = f"tallystick@{mine.user}.service"
+    if not (mine.directory / mine.unit).exists() and is_enabled(its_unit, [SYSTEM_UNITS]):
+        return instance(mine.user, asked.home, asked.state_directory)
+    return mine
+
+
+def install(settings: Settings, asked: Asked, *, is_starting: bool) -> int:
+    """
+    Write the units, enable and start them, and say what is missing.
+
+    Raises:
+        SystemdAbsent: The units are written; nobody is there to start them.
+    """
+    of = instance(asked.user, asked.home, asked.state_directory) if asked.user is not None else own(settings)
+    texts = list(written(of, command(of), has_namespaces=has_namespaces()))
+    _make_state_directory(of)
+    with _readable():
+        changed = [path for path, text in texts if _write(path, text)]
+    for path in changed:
+        show.out(f"wrote {path}")
+    show.out(f"{len(texts) - len(changed)} files were as they should be; state: {of.state.root}")
+    if not is_starting:
+        return DONE
+    systemd = Systemd(of)
+    if not systemd.is_there:
+        raise SystemdAbsent
+    systemd.do("daemon-reload")
+    is_stale = changed and systemd.ask(of.unit).get("ActiveState") in ("active", "activating")
+    _enable(of, systemd)
+    if is_stale:  # it was started from the old text
+        systemd.do("restart", "--no-block", of.unit)
+    return _tell(condition(of))
+
+
+def show_units(settings: Settings, asked: Asked) -> int:
+    """Print what `install` would write, and where."""
+    of = instance(asked.user, asked.home, asked.state_directory) if asked.user is not None else own(settings)
+    for path, text in written(of, command(of), has_namespaces=has_namespaces()):
+        show.out(f"# {path}\n{text}")
+    return DONE
+
+
+def status(settings: Settings, asked: Asked, *, as_json: bool) -> int:
+    """Print how the service stands: 0 when all is well, 1 when a step is missing, 3 where no systemd answers."""
+    found = condition(target(settings, asked))
+    if as_json:
+        show.document(found.document())
+    else:
+        _print(found)
+    if found.is_installed and not found.has_systemd:
+        return SystemdAbsent.exit_code
+    return FINDINGS if any(found.steps()) else DONE
+
+
+def start(settings: Settings, asked: Asked) -> int:
+    """Enable and start all that belongs to an installed service."""
+    of = _installed(settings, asked)
+    systemd = Systemd(of)
+    _enable(of, systemd)
+    return _tell(condition(of))
+
+
+def restart(settings: Settings, asked: Asked) -> int:
+    """End the daemon and start it again, also one that has failed too often."""
+    of = _installed(settings, asked)
+    systemd = Systemd(of)
+    _forget_failures(systemd, of)
+    systemd.do("restart", "--no-block", of.unit)
+    return _tell(condition(of))
+
+
+def reload(settings: Settings, asked: Asked) -> int:
+    """
+    Let the daemon read its configuration again.
+
+    Raises:
+        ConfigUnusable: It cannot be read; the daemon was not asked.
+    """
+    from daemon.config import read_config
+
+    of = _installed(settings, asked)
+    if of.manager == "user":
+        read_config(settings.config_file)
+    Systemd(of).do("reload", of.unit)
+    return DONE
+
+
+def uninstall(settings: Settings, asked: Asked) -> int:
+    """Stop and disable the service, and remove its units; log and tables stay."""
+    of = target(settings, asked)
+    systemd = Systemd(of)
+    own_files = _of_its_own(of)
+    if systemd.is_there and (of.directory / of.shipped[0]).exists():
+        is_last = of.directory / TARGET_UNIT in own_files
+        systemd.do("disable", "--quiet", "--now", of.timer, of.unit, *([TARGET_UNIT] if is_last else []))
+    removed = [path for path in own_files if _remove(path)]
+    for path in removed:
+        show.out(f"removed {path}")
+    if systemd.is_there:
+        systemd.do("daemon-reload")
+        _forget_failures(systemd, of)
+    show.out(f"log and tables stay in {of.state.root}")
+    return DONE
+
+
+def _installed(settings: Settings, asked: Asked) -> Target:
+    """Return whose service is meant, if it is installed and somebody can act on it."""
+    of = target(settings, asked)
+    if not (of.directory / of.shipped[0]).exists():
+        raise NotInstalled(directory=of.directory)
+    return of
+
+
+def _enable(of: Target, systemd: Systemd) -> None:
+    """Enable and start everything; nobody waits for the first sweep."""
+    with _readable():
+        if of.manager == "system":
+            systemd.do("enable", "--quiet", TARGET_UNIT)
+        systemd.do("enable", "--quiet", of.unit, of.timer)
+    _forget_failures(systemd, of)
+    systemd.do("start", "--no-block", of.unit, of.timer)
+
+
+def _forget_failures(systemd: Systemd, of: Target) -> None:
+    """Let a unit that has failed too often be started again; of one that is not loaded there is nothing to forget."""
+    for unit in (of.unit, of.health):
+        if systemd.ask(unit).get("ActiveState") == "failed":
+            systemd.do("reset-failed", unit)
+
+
+def _of_its_own(of: Target) -> list[Path]:
+    """Return the files that nobody else's service needs: instances of other users share the template."""
+    others = {each.name for each in of.directory.glob("tallystick@?*.service.d")} - {f"{of.unit}.d"}
+    shared = [] if of.manager == "system" and others else [of.directory / name for name in of.shipped]
+    return [*of.drop_ins, *shared]
+
+
+def _make_state_directory(of: Target) -> None:
+    """Make the state directory: a unit whose writable paths are not there does not start."""
+    if of.manager == "user":
+        of.state.create()
+    elif not of.state.root.is_relative_to(Path("/var/lib/tallystick")) and not of.state.root.exists():
+        of.state.root.mkdir(mode=0o700, parents=True)
+        shutil.chown(of.state.root, of.user)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Let everybody read what is written: systemd shows it anyway, and an instance looks whether it is enabled."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _write(path: Path, text: str) -> bool:
+    """Put *text* there whole; false when it stood there already."""
+    with suppress(OSError):
+        if path.read_text("utf-8") == text:
+            return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(text, "utf-8")
+    aside.rename(path)
+    return True
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    if path.parent.suffix == ".d":
+        with suppress(OSError):  # other drop-ins are the operator's
+            path.parent.rmdir()
+    return True
+
+
+def _tell(found: Condition) -> int:
+    """Print how it stands after something was done; what is missing is no failure of that."""
+    _print(found)
+    return DONE
+
+
+def _print(found: Condition) -> None:
+    columns = ("unit", "enabled", "state", "result")
+    rows = [
+        {"unit": each.name, "enabled": each.is_enabled, "state": each.state, "result": each.result}
+        for each in (found.daemon, found.timer, found.health)
+    ]
+    rows[-1] |= {"enabled": None}  # the timer starts it
+    show.table(columns, rows)
+    show.out(f"linger: {show.cell(found.has_linger)}   state directory: {found.target.state.root}")
+    for step in found.steps():
+        show.out(f"{step.message}\n    next: {step.next}" if step.next is not None else step.message)
+
+
+#: What needs to know no more than whose service is meant.
+PLAIN: Final[Mapping[str, Callable[[Settings, Asked], int]]] = {
+    "show": show_units,
+    "start": start,
+    "restart": restart,
+    "reload": reload,
+    "uninstall": uninstall,
+}
