@@ -40,7 +40,8 @@ from adapters.decode import (
     version_name,
 )
 from adapters.decoder import Decoder
-from adapters.tool_calls import is_mcp, named
+from adapters.task_words import is_mcp
+from adapters.tool_calls import named
 from state.vocabulary import Agent, Confidence, Flag, SourceClass, Witness
 
 #: The agent's own notices (errors, interrupts) carry this model and no usage: not a call.

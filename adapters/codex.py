@@ -41,7 +41,8 @@ from adapters.decode import (
     version_name,
 )
 from adapters.decoder import Decoder
-from adapters.tool_calls import MCP, is_mcp, named
+from adapters.task_words import MCP, is_mcp
+from adapters.tool_calls import named
 from state.vocabulary import Agent, Flag, SourceClass, Witness
 
 #: Known types that hold nothing to count. Types of mid-2025, before lines had a payload, are among them.

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from state.vocabulary import BRANCH, ID, MODEL, PATH, TOKENS_MAX, VERSION
 
@@ -131,6 +130,8 @@ def local_time(text: str | None, zone: str) -> str | None:
     """Return a local ISO time of *zone* as UTC; a time that carries its own zone keeps it."""
     if not text:
         return None
+    from zoneinfo import ZoneInfo  # for the agents that write local times: a hook pays for nothing it does not need
+
     try:
         moment = datetime.fromisoformat(text)
         return _canonical(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)))

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from daemon import inbox_directory as place
-from daemon.message import MESSAGE_BYTES_MAX, Checked, check, rejection
+from daemon.envelope import MESSAGE_BYTES_MAX
+from daemon.message import Checked, check, rejection
 from daemon.message_rules import Refused
 from daemon.receipts import Recorded
 from state.cursors import Cursor

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon import inbox_directory as place
-from daemon.message import SCHEMA, check
+from daemon.envelope import SCHEMA
+from daemon.message import check
 from daemon.message_rules import Refused
 from daemon.provenance import utc_text
 from state.errors import DiskFull, LogIoError, TallystickError
-from state.files import publish_all
 from state.paths import StatePaths
 from state.vocabulary import MessageCode
 
@@ -174,14 +174,8 @@ def submit_all(paths: StatePaths, messages: Sequence[Sealed]) -> None:
         InboxUnsafe, StateUnusable: The inbox cannot be used.
     """
     paths.create()
-    with place.opened(paths.inbox):
-        pass  # only to be sure whose it is
-    files = {each.receipt: (_temporary_name(each.receipt), each.content) for each in messages}
     try:
-        publish_all(
-            paths.inbox,
-            [(temporary, place.file_name(receipt), content) for receipt, (temporary, content) in files.items()],
-        )
+        place.put(paths.inbox, {each.receipt: each.content for each in messages})
     except DiskFull as error:
         raise NoRoom(path=paths.inbox, reason=error.facts.get("reason")) from None
     except LogIoError as error:
@@ -213,10 +207,6 @@ def outcome(paths: StatePaths, receipt: str, *, wait_seconds: float = 0.0) -> Ou
     if fate is None:
         return Outcome(receipt, "unknown")
     return Outcome(receipt, fate.state, fate.seq, fate.by_seq, fate.code, fate.field)
-
-
-def _temporary_name(receipt: str) -> str:
-    return f"{place.HIDDEN}{receipt}.{os.urandom(4).hex()}{place.HALF_WRITTEN_SUFFIX}"
 
 
 def _facts(code: MessageCode, field: str | None) -> dict[str, str]:

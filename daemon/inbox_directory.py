@@ -3,14 +3,14 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from daemon.message import is_receipt
+from daemon.envelope import is_receipt
 from state.errors import TallystickError
-from state.files import SAFE_FLAGS, as_known
+from state.files import SAFE_FLAGS, as_known, publish_all
 
 #: Where files go that are no messages; inside the inbox, hence on the same filesystem.
 REJECTED: Final = "rejected"
@@ -35,6 +35,24 @@ def receipt_in(name: str) -> str | None:
     """Return the receipt that a file's name states; ``None`` when it is no name of a message."""
     stem = name.removesuffix(SUFFIX)
     return stem if stem != name and is_receipt(stem) else None
+
+
+def put(inbox: Path, messages: Mapping[str, bytes]) -> None:
+    """
+    Put messages, by receipt, into the inbox, all or none; on return they survive a power cut.
+
+    Raises:
+        DiskFull: There is no room; none was sent.
+        LogIoError: The disk did not confirm.
+        InboxUnsafe, StateUnusable: The inbox cannot be used.
+    """
+    with opened(inbox):
+        pass  # only to be sure whose it is
+    publish_all(inbox, [(_half_written(each), file_name(each), content) for each, content in messages.items()])
+
+
+def _half_written(receipt: str) -> str:
+    return f"{HIDDEN}{receipt}.{os.urandom(4).hex()}{HALF_WRITTEN_SUFFIX}"
 
 
 @contextmanager

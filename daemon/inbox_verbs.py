@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from daemon import inbox_directory as place
 from daemon import show
+from daemon.envelope import MESSAGE_BYTES_MAX, is_receipt
 from daemon.inbox_client import MessageRefused, outcome, submit
-from daemon.message import MESSAGE_BYTES_MAX, decoded, is_receipt
+from daemon.message import decoded
 from daemon.message_options import content, seconds, whole_number
 from daemon.message_rules import Refused
 from daemon.settings import Settings

@@ -4,9 +4,7 @@ What a message of the inbox is: its envelope, its receipt, and the event it beco
 Pure: bytes in, a checked message or a refusal out. A refusal names a field of ours and a rule, never a value.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,27 +12,18 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from daemon.envelope import ABOUT_ORDER, MESSAGE_BYTES_MAX, stated_hash
 from daemon.message_rules import Refused, hold, implied_revision
 from daemon.own_events import stated
 from daemon.provenance import utc_text
 from state.evidence import MESSAGES, Frozen, Identifier, Moment, Revision, Word
 from state.segment import EVENT_BYTES_MAX
-from state.vocabulary import EVENT_VERSION, HASH_PATTERN, MessageCode
+from state.vocabulary import EVENT_VERSION, MessageCode
 
-SCHEMA: Final = "tallystick.inbox/1"
-
-#: Longest message, in bytes. The event it becomes is at most as long as an event may be.
-MESSAGE_BYTES_MAX: Final = 64 * 1024
 #: Room for the sequence number that the log adds, in bytes.
 _NUMBER_BYTES: Final = 64
 
-#: What is not part of the statement: a message sent again at another time is the same message.
-_ABOUT_SENDING: Final = frozenset({"created_at"})
-_ABOUT_ORDER: Final = _ABOUT_SENDING | {"schema", "key", "revision"}
-
 F = TypeVar("F", bound=Frozen)
-
-_RECEIPT: Final = re.compile(HASH_PATTERN)
 
 #: Rules of pydantic that are not `invalid_field`.
 _CODES: Final[Mapping[str, MessageCode]] = {
@@ -111,11 +100,6 @@ def rejection(receipt: str, refused: Refused, length_bytes: int, now: datetime) 
     )
 
 
-def is_receipt(text: str) -> bool:
-    """Say whether *text* has the shape of a receipt."""
-    return _RECEIPT.fullmatch(text) is not None
-
-
 def check(content: bytes) -> Checked:
     """
     Read one message.
@@ -134,8 +118,8 @@ def check(content: bytes) -> Checked:
         raise Refused("needs_key", "revision")
     body = _validated(kind, envelope.body, "body.")
     hold(body)
-    receipt = _hash(message, _ABOUT_SENDING) if envelope.key is not None else None
-    return Checked(envelope, body, receipt, _hash(message, _ABOUT_ORDER))
+    receipt = stated_hash(message) if envelope.key is not None else None
+    return Checked(envelope, body, receipt, stated_hash(message, ABOUT_ORDER))
 
 
 def decoded(content: bytes) -> dict[str, Any]:
@@ -183,13 +167,6 @@ def _validated(model: type[F], content: Mapping[str, Any], prefix: str) -> F:
     name = str(first["loc"][0]) if first["loc"] else ""
     code = _CODES.get(first["type"], "invalid_field")
     raise Refused(code, prefix + name if name in known else prefix[:-1] or None)
-
-
-def _hash(message: Mapping[str, Any], left_out: frozenset[str]) -> str:
-    """Return the hash of what a message states: compact JSON, names in order, ASCII; 128 bits of SHA-256 in hex."""
-    stated = {name: value for name, value in message.items() if name not in left_out}
-    text = json.dumps(stated, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
 
 
 def _line(stated: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,5 @@
 """What can go wrong, and what the operator does next: one kind per decision."""
 
-import inspect
 from typing import ClassVar
 
 
@@ -20,6 +19,8 @@ class TallystickError(Exception):
         super().__init__(self._message())
 
     def _message(self) -> str:
+        import inspect  # only where something failed: a fast command must not pay for it
+
         docstring = inspect.getdoc(type(self)) or type(self).__name__  # python -OO strips docstrings
         sentence = " ".join(docstring.split("\n\n", maxsplit=1)[0].split())
         facts = ", ".join(f"{name}={value}" for name, value in self.facts.items())

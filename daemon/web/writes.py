@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from daemon.envelope import is_receipt
 from daemon.inbox_client import Outcome, Sealed, outcome, submit_all
-from daemon.message import decoded_value, is_receipt
+from daemon.message import decoded_value
 from daemon.message_rules import Refused
 from daemon.outcomes import known, outcomes, waiting
 from daemon.posts import PostRefused, sealed_posts

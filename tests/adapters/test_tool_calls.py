@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.claude_code import ADAPTER as CLAUDE
 from adapters.codex import ADAPTER as CODEX
 from adapters.contract import Header, LineAdapter, LineRejected, TaskNamed, TurnUnmetered, UsageStated
-from adapters.tool_calls import STATUSES
+from adapters.task_words import STATUSES
 from daemon.conformance import changed, plain, positions
 
 HEADER = Header("a-session", "main", "a-session")

@@ -10,8 +10,9 @@ import pytest
 
 from daemon.bootstrap import catch_up, open_log, refresh_and_publish, seen_files
 from daemon.cli import main
+from daemon.envelope import SCHEMA
 from daemon.inbox_client import submit
-from daemon.message import SCHEMA, check
+from daemon.message import check
 from daemon.repo_answers import NEXT_STEPS, explain_repo, list_repos
 from daemon.task_answers import list_tasks, show_task
 from daemon.usage_verb import usage_document

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from adapters.claude_code import ClaudeCode
 from adapters.contract import Adapter, Header, Observation, TaskNamed
-from adapters.tool_calls import STATUSES
+from adapters.task_words import STATUSES
 from daemon.bootstrap import catch_up, open_log, refresh_and_publish, seen_files
 from daemon.cli import main
 from daemon.config import ConfigUnusable, read_config

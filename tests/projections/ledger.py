@@ -9,7 +9,8 @@ from typing import Any
 from zlib import crc32
 
 from daemon.bootstrap import open_log
-from daemon.message import SCHEMA, check
+from daemon.envelope import SCHEMA
+from daemon.message import check
 from projections.build import Projection
 
 #: When everything here begins; `at` counts minutes from then.

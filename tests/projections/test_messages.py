@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from daemon.bootstrap import open_log
-from daemon.message import SCHEMA, check
+from daemon.envelope import SCHEMA
+from daemon.message import check
 from projections.build import Projection
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

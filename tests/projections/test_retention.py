@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from daemon.bootstrap import open_log, seen_files, utc_now
+from daemon.envelope import SCHEMA
 from daemon.ingest import Ingest
-from daemon.message import SCHEMA, check
+from daemon.message import check
 from projections.build import Projection
 from projections.hashes import tables_hash
 from projections.retention import greatest_boundary, retire_old, totals_before
