@@ -59,7 +59,16 @@ _SHOWN_WORDS = (
     "AllocationRule",
     "Trust",
 )
-_MESSAGE_WORDS = ("HookOutcome", "TaskStatus", "ActivityKind", "ReportScope", "ReportClass")
+_MESSAGE_WORDS = (
+    "HookOutcome",
+    "HookEvent",
+    "HookEffect",
+    "HookSkip",
+    "TaskStatus",
+    "ActivityKind",
+    "ReportScope",
+    "ReportClass",
+)
 
 _MARK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 

@@ -370,6 +370,12 @@ class HookRun(Frozen):
     outcome: words.HookOutcome = Field(description="how it ended")
     agent: Word | None = Field(None, description="agent that called it; null when none did")
     session_id: Identifier | None = Field(None, description="session in which it ran; null when unknown")
+    event: words.HookEvent | None = Field(None, description="what happened in the agent; null when not said")
+    source_id: Identifier | None = Field(
+        None, description="the agent's id of what the hook processed: a tool call, a turn; null when it has none"
+    )
+    effect: words.HookEffect | None = Field(None, description="what the run left behind; null when not said")
+    skip: words.HookSkip | None = Field(None, description="why no task was reported; null when one was, or none can be")
     duration_ms: Milliseconds | None = Field(None, description="how long it ran, in milliseconds")
     at: Moment | None = Field(None, description="when it ended; null when the producer did not say")
 
@@ -471,6 +477,15 @@ class Activity(Frozen):
 Body = TypeVar("Body", bound=Frozen)
 
 
+class Expectation(Frozen):
+    """Whether a log that a harness expects under an exact name is there; the newest of agent and name holds."""
+
+    agent: Word = Field(description="agent whose log it is")
+    name: Identifier = Field(description="name of the conversation or session, or a hash of what is no id")
+    is_found: bool = Field(description="whether exactly this one was there")
+    at: Moment | None = Field(None, description="when it was looked for; null when the producer did not say")
+
+
 class Message(Frozen, Generic[Body]):
     """
     What a producer put into the inbox: who says so, under which key, and its receipt.
@@ -528,6 +543,7 @@ KINDS: dict[str, type[Frozen]] = {
     "token_event": Message[TokenReport],
     "allocation": Message[Allocation],
     "repo": Message[RepoFacts],
+    "expectation": Message[Expectation],
     "message_rejected": MessageRejected,
 }
 

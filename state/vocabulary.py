@@ -176,6 +176,40 @@ HookOutcome = Literal[
     "skipped",  #: it decided that it was not meant
 ]
 
+#: What happened in the agent when its hook was called.
+HookEvent = Literal[
+    "session_started",  #: a session begins, or is taken up again
+    "session_ended",  #: a session ends
+    "turn_started",  #: somebody asked
+    "turn_ended",  #: the agent has answered
+    "subagent_ended",  #: a subagent has answered
+    "tool_used",  #: a tool was called and has answered
+    "tool_failed",  #: a tool was called and failed
+    "plan_changed",  #: the agent's own list of things to do changed
+    "compacted",  #: the agent made its context shorter
+    "waiting",  #: the agent waits for a person
+    "unknown",  #: an event that this version does not know
+]
+
+#: What a hook's run left behind.
+HookEffect = Literal[
+    "task_reported",  #: a message `task`
+    "activity_noted",  #: a message `activity`
+    "none",  #: nothing but this run
+]
+
+#: Why a hook's run reported no task.
+HookSkip = Literal[
+    "no_tracker_call",  #: nothing in it names a task of a tracker
+    "no_status",  #: a task is named, and no status that we know
+    "unclear",  #: a task is named by what only the shell knows: a variable, a file, an open quote
+    "call_failed",  #: the call failed, so that the tracker knows nothing of it
+    "session_internal",  #: the agent's own list, which no tracker knows
+    "unknown_event",  #: an event that this version does not know
+    "unreadable",  #: what the agent handed over is no JSON object
+    "too_long",  #: what the agent handed over is longer than is read
+]
+
 #: What a task has come to.
 TaskStatus = Literal[
     "open",  #: it is there, nobody works on it
@@ -194,6 +228,7 @@ ActivityKind = Literal[
     "turn_ended",  #: the agent has answered
     "waiting",  #: the agent waits for a person
     "compacted",  #: the agent made its context shorter
+    "plan_changed",  #: the agent changed its own list of things to do
 ]
 
 #: Of what a report of tokens is.
@@ -278,6 +313,7 @@ EventKind = Literal[
     "token_event",
     "allocation",
     "repo",
+    "expectation",
     "message_rejected",
     "task_named",
     "checkout",

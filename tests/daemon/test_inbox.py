@@ -26,10 +26,11 @@ import pytest
 
 from daemon import inbox
 from daemon.bootstrap import open_log, refresh_and_publish
+from daemon.envelope import MESSAGE_BYTES_MAX, SCHEMA
 from daemon.inbox import NAMES_MAX, TAKE_MAX, Inbox, events, take_all
 from daemon.inbox_client import MessageRefused, outcome, submit
 from daemon.inbox_directory import InboxUnsafe
-from daemon.message import MESSAGE_BYTES_MAX, SCHEMA, check
+from daemon.message import check
 from daemon.message_rules import Refused
 from projections.catalog import relations
 from state.evidence import KINDS, MESSAGES
@@ -50,6 +51,8 @@ OURS = {
     "token_reports",
     "declared_allocations",
     "repo_registrations",
+    "hooks",
+    "expectations",
 }
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "inbox.md"
@@ -63,6 +66,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "outcome": "blocked",
         "agent": "claude_code",
         "session_id": "s-1",
+        "event": "tool_used",
+        "source_id": "toolu_1",
+        "effect": "none",
+        "skip": "no_tracker_call",
         "duration_ms": 40,
         "at": "2026-11-20T11:00:00+02:00",
     },
@@ -131,6 +138,12 @@ BODIES: dict[str, dict[str, Any]] = {
         "aliases": ["app"],
         "is_withdrawn": False,
     },
+    "expectation": {
+        "agent": "gptme",
+        "name": "run-autonomous-20260419025443",
+        "is_found": False,
+        "at": "2026-11-20T10:00:00Z",
+    },
 }
 #: In which table the body of each kind stands, and where its own time is.
 TABLES = {
@@ -140,6 +153,7 @@ TABLES = {
     "token_event": ("token_reports", "used_at", "at"),
     "allocation": ("declared_allocations", "since", "since"),
     "repo": ("repo_registrations", None, None),
+    "expectation": ("expectations", "looked_at", "at"),
 }
 
 
@@ -424,7 +438,7 @@ def random_messages(rng: random.Random) -> list[dict[str, Any]]:
     found = []
     for number in range(20):
         kind = rng.choice(sorted(BODIES))
-        varied = "cwd" if kind == "token_event" else "repo" if kind == "repo" else "session_id"
+        varied = {"token_event": "cwd", "repo": "repo", "expectation": "name"}.get(kind, "session_id")
         body = BODIES[kind] | {varied: f"{'/' if varied == 'cwd' else ''}s-{rng.randrange(3)}"}
         fields: dict[str, Any] = {"kind": kind, "created_at": f"2026-11-20T10:00:{number:02}Z"}
         if rng.random() < 0.8:
