@@ -1,5 +1,6 @@
 """
-The command `tallystick`: hands on to the parser of `daemon/cli.py`, whose imports a monitoring system must not pay for.
+The command `tallystick`: hands on to the parser of `daemon/cli.py`, whose imports neither a monitoring system nor an
+agent that calls its hook must pay for.
 """
 
 import sys
@@ -8,6 +9,10 @@ from collections.abc import Sequence
 
 def main() -> int:
     """Run one verb and return its exit code."""
+    if sys.argv[1:3] in (["hook", "claude-code"], ["hook", "codex"]):
+        from daemon.hooks.command import main as run_hook
+
+        return run_hook(sys.argv[2:])
     health = _health_options(sys.argv[1:])
     if health is None:
         from daemon.cli import main as parsed
