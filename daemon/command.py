@@ -1,6 +1,7 @@
 """
-The command `tallystick`: hands on to the parser of `daemon/cli.py`, whose imports neither a monitoring system nor an
-agent that calls its hook must pay for.
+The command `tallystick`: hands on to the parser of `daemon/cli.py`.
+
+Neither a monitoring system nor an agent that calls its hook must pay for that parser's imports.
 """
 
 import sys
