@@ -8,8 +8,8 @@ from typing import Any, Final
 import duckdb
 
 from daemon.bootstrap import roots
+from daemon.health.judge import judge
 from daemon.health.report import document as health_document
-from daemon.health.verb import judged
 from daemon.living import living
 from daemon.settings import Settings
 from projections.read import Tables, plain
@@ -44,13 +44,13 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
 
     ``tables`` is null where there are none that can be read; ``tables_problem`` then says why.
     """
-    case, findings = judged(settings)
+    alive = living(settings)
     tables, problem = _tables(settings)
     return {
         "schema": SCHEMA,
         "version": version("tallystick"),
-        "health": health_document(case, findings),
-        "daemon": living(settings.state).document(),
+        "health": health_document(alive.case, judge(alive.case)),
+        "daemon": alive.document(),
         "places": {
             "home": str(settings.home),
             "state_directory": str(settings.state.root),

@@ -153,6 +153,7 @@ def test_silence_is_told_after_30_seconds_and_sooner_where_nobody_can_be_heard(
         ("blocked", "waits for a disk", "df -h /srv/state"),
         ("there", "it hangs", f"kill -9 {os.getpid()} && tail --pid={os.getpid()} -f /dev/null && tallystick run"),
     ],
+    ids=["gone", "stopped", "blocked", "hung"],  # the number of a process is another one in each worker
 )
 def test_each_kind_of_silence_has_its_own_step(process_is: str, says: str, then: str) -> None:
     """
