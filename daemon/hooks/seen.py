@@ -63,13 +63,15 @@ OWN_LISTS: Final = frozenset(
 #: By which names agents call what runs a shell command.
 SHELLS: Final = frozenset({"Bash", "bash", "shell", "local_shell", "exec_command", "unified_exec"})
 
-_EXIT_CODE: Final = re.compile(r"(?:exit code|process exited with code):? ([0-9]{1,3})\b", re.IGNORECASE)
+_EXIT_CODE: Final = re.compile(r"^(?:exit code|process exited with code):? ([0-9]{1,3})$", re.IGNORECASE | re.MULTILINE)
 #: How far into an answer its exit code is looked for, in characters: behind that begins what the command wrote.
 _HEADER_CHARS: Final = 200
 #: An MCP answer is a list of objects with a text that may be an object itself.
 _ANSWER_DEPTH_MAX: Final = 3
 #: What services call a refusal in an answer that is a JSON object.
-_REFUSALS: Final = ("error", "errors", "detail", "isError", "is_error")
+_REFUSALS: Final = ("error", "errors", "isError", "is_error")
+#: The only field of a refusal, where a task may have one of this name among others.
+_ONLY_REFUSAL: Final = {"detail"}
 
 
 class Call(NamedTuple):
@@ -130,16 +132,19 @@ def _is_failed(answer: object, depth: int = 0) -> bool:
         return _is_text_of_failure(answer, depth)
     if not isinstance(answer, dict):
         return False
-    if any(answer.get(name) for name in _REFUSALS) or answer.get("interrupted") is True:
+    if any(answer.get(name) for name in _REFUSALS) or answer.keys() == _ONLY_REFUSAL:
         return True
-    if answer.get("success") is False or any(answer.get(name) not in (None, 0) for name in ("exit_code", "exitCode")):
+    if answer.get("interrupted") is True or answer.get("success") is False:
         return True
-    inner = (answer.get(name) for name in ("stdout", "output", "content", "text"))
+    if any(answer.get(name) not in (None, 0) for name in ("exit_code", "exitCode")):
+        return True
+    inner = (answer.get(name) for name in ("stdout", "output", "metadata", "content", "text"))
     return any(_is_failed(each, depth + 1) for each in inner if each)
 
 
 def _is_text_of_failure(answer: str, depth: int) -> bool:
-    code = _EXIT_CODE.search(answer, 0, _HEADER_CHARS)
+    # What a program wrote may speak of exit codes too; only a shell's answer is text as a whole.
+    code = None if depth else _EXIT_CODE.search(answer, 0, _HEADER_CHARS)
     if code is not None:
         return int(code[1]) != 0
     text = answer.strip()
