@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from adapters.registry import same_names
 from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.guard import readers
+from daemon.health.limits import limits
 from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
@@ -73,7 +74,17 @@ def roots(settings: Settings) -> list[Place]:
     """
     if taken := same_names():
         raise AdapterNameTaken(names=",".join(taken))
-    return places(readers(), settings.home, settings.agent_environment)
+    return [*places(readers(), settings.home, settings.agent_environment), *_further(settings)]
+
+
+def _further(settings: Settings) -> Iterator[Place]:
+    """Yield the roots that the configuration adds, each like the first of its adapter's own."""
+    for agent, path in limits(settings).roots:
+        for adapter in readers():
+            own = next(iter(adapter.roots(settings.home, {})), None)
+            if agent in (adapter.agent, adapter.parser) and own is not None:
+                further = replace(own, path=settings.home / path.removeprefix("~/"))
+                yield Place(str(further.path), adapter, further)
 
 
 def seen_files(settings: Settings) -> list[Seen]:

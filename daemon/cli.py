@@ -90,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     _task(verbs)
     _repo(verbs)
     _api(verbs)
+    _hook(verbs)
+    _expect_verb(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     _service(verbs)
@@ -147,7 +149,9 @@ def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     submit = _verb(actions, "submit", _inbox_submit, "put one message into the inbox, and print its receipt")
     submit.add_argument(
-        "--kind", required=True, help="hook_run, task, activity, token_event, allocation, repo: docs/inbox.md"
+        "--kind",
+        required=True,
+        help="hook_run, task, activity, token_event, allocation, repo, expectation: docs/inbox.md",
     )
     submit.add_argument("--key", help="what it is about; sent again, it is the same message")
     submit.add_argument("--revision", help="order among the messages of the key; the greatest holds")
@@ -231,6 +235,31 @@ def _api(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     where.add_argument("--port", type=_count, metavar="N", help="port of 127.0.0.1 instead, for who knows the token")
 
 
+def _hook(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "what an agent calls at its events, and its place in the agent's settings"
+    parser = verbs.add_parser("hook", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    for name in ("claude-code", "codex"):
+        run = _verb(actions, name, _run_hook, f"called by {name}: its JSON on stdin, or as an argument", None)
+        run.add_argument("handed", nargs="?", metavar="JSON", help="what the agent hands over")
+        run.set_defaults(hook=name)
+    install = _verb(actions, "install", _hook_install, "put it into an agent's settings, and keep the rest of them")
+    install.add_argument("--notify", action="store_true", help="for a Codex without hooks: as its `notify` instead")
+    uninstall = _verb(actions, "uninstall", _hook_uninstall, "take it out of an agent's settings")
+    for each in (install, uninstall):
+        each.add_argument("hook", choices=("claude-code", "codex"), metavar="AGENT", help="claude-code or codex")
+    status = _verb(actions, "status", _hook_status, "what the agents' settings say of it")
+    status.add_argument("hook", nargs="?", choices=("claude-code", "codex"), metavar="AGENT", help="only this one")
+
+
+def _expect_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "print the one log of exactly this name, or say that it is not there"
+    expect = _verb(verbs, "expect", _expect, what)
+    expect.add_argument("name", nargs="?", metavar="NAME", help="a conversation, session or path (default $GPTME_NAME)")
+    expect.add_argument("--agent", default="gptme", metavar="A", help="whose log it is (default gptme)")
+    expect.add_argument("--within", default="0", metavar="SECONDS", help="how long to wait for it")
+
+
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     what = "which agents can be read; checks for an adapter of your own"
     parser = verbs.add_parser("adapters", help=what, description=what, allow_abbrev=False)
@@ -271,6 +300,37 @@ _SERVICE_ACTIONS = {
     "reload": "let the daemon read its configuration again",
     "uninstall": "stop the service and remove its units; log and tables stay",
 }
+
+
+def _run_hook(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.hooks.command import main as run_hook
+
+    handed = [] if options.handed is None else [options.handed]
+    return run_hook([options.hook, "--state-dir", str(settings.state.root), *handed])
+
+
+def _hook_install(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.hooks.verbs import add
+
+    return add(settings, options.hook, is_notify=options.notify, as_json=options.json)
+
+
+def _hook_uninstall(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.hooks.verbs import remove
+
+    return remove(settings, options.hook, as_json=options.json)
+
+
+def _hook_status(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.hooks.verbs import status
+
+    return status(settings, options.hook, as_json=options.json)
+
+
+def _expect(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.expect import expect
+
+    return expect(settings, options.name, options.agent, options.within, as_json=options.json)
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - it brings its own home

@@ -29,7 +29,7 @@ def whole_number(field: str, text: str | None) -> int | None:
     return int(text)
 
 
-def seconds(wait: str) -> float:
+def seconds(wait: str, option: str = "--wait") -> float:
     """
     Return the time to wait.
 
@@ -39,9 +39,9 @@ def seconds(wait: str) -> float:
     try:
         found = float(wait)
     except ValueError:
-        raise NoTime(option="--wait") from None
+        raise NoTime(option=option) from None
     if not found >= 0:
-        raise NoTime(option="--wait")
+        raise NoTime(option=option)
     return found
 
 
