@@ -18,6 +18,7 @@ from daemon import heartbeat, journal, watch
 from daemon.config import Config
 from daemon.explain import FORMULAS
 from daemon.health.rules import RULES
+from daemon.hooks.installed import WANTED
 from daemon.message import Envelope
 from daemon.posts import OldTokens, Sending
 from daemon.repo_answers import NEXT_STEPS
@@ -87,6 +88,7 @@ def rendered(text: str) -> str:
         "blindness": _blindness,
         "journal": _journal,
         "heartbeat": _heartbeat,
+        "hook_events": _hook_events,
         "allocation_rules": lambda: _vocabulary("AllocationRule"),
         "repo_rungs": lambda: _vocabulary("RepoRung"),
         "repo_gaps": _repo_gaps,
@@ -129,6 +131,22 @@ def _default(info: FieldInfo) -> str:
         return "none: it has to be said"
     value = list(info.default) if isinstance(info.default, tuple) else info.default
     return "nothing" if value is None else f"`{json.dumps(value)}`".replace("|", "\\|")
+
+
+def _hook_events() -> str:
+    """Return which events of which agent call the hook, and for which tools."""
+    rows = [
+        f"| `{hook}` | `{event}` | {_hook_tools(event, tools)} |"
+        for hook, events in WANTED.items()
+        for event, tools in events.items()
+    ]
+    return "\n".join(["", "| hook | event | tools |", "|---|---|---|", *rows, ""])
+
+
+def _hook_tools(event: str, tools: str | None) -> str:
+    if tools is not None:
+        return f"`{tools}`".replace("|", "\\|")
+    return "all" if event == "PostToolUse" else "-"
 
 
 def _kinds() -> str:

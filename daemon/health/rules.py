@@ -115,9 +115,15 @@ RULES: Final[dict[Rule, Meaning]] = {
         "critical", "a planted session did not reach the published tables within the window", "restart the daemon"
     ),
     "hook_missing": Meaning("warning", "an expected hook is not in the agent's settings", "install it"),
-    "hook_stopped": Meaning("warning", "a hook that ran before is silent while its agent works", "see its settings"),
+    "hook_stopped": Meaning(
+        "warning",
+        "a hook that should run is silent while its agent works",
+        "see its settings; Codex has to trust it",
+    ),
     "name_contract": Meaning(
-        "warning", "a place that a variable or the configuration names is not there", "correct the name"
+        "warning",
+        "a place that a variable or the configuration names is not there, or a log that a harness expected by its name",
+        "correct the name where it is given, or where it is not obeyed",
     ),
     "retention_race": Meaning(
         "warning", "an agent's own clean-up deletes logs sooner than they are read", "read them, or raise its limit"
