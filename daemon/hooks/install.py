@@ -124,17 +124,28 @@ def command_line(settings: Settings, hook: str) -> list[str]:
 
 
 def _with(document: Document, hook: str, command: str, path: Path) -> Document:
-    if dict.fromkeys(WANTED[hook], command) == dict(own_commands(document, hook)):
-        return document
+    wanted = {name: _group(matcher, command) for name, matcher in WANTED[hook].items()}
+    if _is_there(wanted, document, hook):
+        return document  # where it stands: Codex trusts a hook by its place
     changed = _without(document, hook)
     events = changed.setdefault("hooks", {})
     if not isinstance(events, dict) or not all(isinstance(events.get(name, []), list) for name in WANTED[hook]):
         raise SettingsUnusable(path=path, entry="hooks")
-    for name, matcher in WANTED[hook].items():
-        group: Document = {} if matcher is None else {"matcher": matcher}
-        group["hooks"] = [{"type": "command", "command": command, "timeout": TIMEOUT_SECONDS}]
+    for name, group in wanted.items():
         events[name] = [*events.get(name, []), group]
     return changed
+
+
+def _group(matcher: str | None, command: str) -> Document:
+    entry = {"type": "command", "command": command, "timeout": TIMEOUT_SECONDS}
+    return ({} if matcher is None else {"matcher": matcher}) | {"hooks": [entry]}
+
+
+def _is_there(wanted: Document, document: Document, hook: str) -> bool:
+    """Say whether exactly these groups of ours are in the settings."""
+    if len(list(own_commands(document, hook))) != len(wanted):
+        return False
+    return all(group in document["hooks"].get(name, []) for name, group in wanted.items())
 
 
 def _without(document: Document, hook: str) -> Document:

@@ -103,6 +103,20 @@ def test_a_moved_command_takes_the_place_of_the_old_one(host):
     assert {1} == {len(groups) for groups in json.loads(settings.read_text())["hooks"].values()}
 
 
+def test_tools_that_are_meant_now_take_the_place_of_those_that_were(host):
+    """
+    A hook that an older version installed for fewer tools is brought up by installing again.
+    """
+    settings = claude(host)
+    said(host, "hook", "install", "claude-code")
+    whole = settings.read_text()
+    settings.write_text(whole.replace("Bash|mcp__.*", "Bash"))
+
+    said(host, "hook", "install", "claude-code")
+
+    assert json.loads(whole) == json.loads(settings.read_text())
+
+
 def test_a_link_to_the_settings_is_followed(host):
     """
     Settings that are kept in a repository and linked stay a link.
