@@ -5,15 +5,15 @@
 -- source: hook_runs
 -- refresh: view
 --
--- last_ is of the newest run by its time; the last skip is that of the newest run that has one, and may be older.
+-- All that is called last is of the newest run, by its time; null where that run says nothing.
 SELECT
     hook,
     agent,
     max(ran_at) AS last_ran_at,
-    arg_max(event, ran_at) AS last_event,
-    arg_max(source_id, ran_at) AS last_source_id,
-    arg_max(effect, ran_at) AS last_effect,
-    arg_max(skip, ran_at) AS last_skip,
+    arg_max_null(event, (ran_at, seq)) AS last_event,
+    arg_max_null(source_id, (ran_at, seq)) AS last_source_id,
+    arg_max_null(effect, (ran_at, seq)) AS last_effect,
+    arg_max_null(skip, (ran_at, seq)) AS last_skip,
     count(*) AS runs,
     count(*) FILTER (WHERE effect = 'task_reported') AS tasks_reported,
     count(*) FILTER (WHERE effect = 'activity_noted') AS activities_noted,

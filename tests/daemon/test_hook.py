@@ -182,6 +182,11 @@ def test_daemon_and_tables_take_what_a_hook_left(host):
     assert ("claude-code", 3, 2, 1) == tuple(row.values())[:4]
     assert ("toolu_curl_read", "none", "no_tracker_call") == tuple(row.values())[4:]
 
+    hook(host, "claude-code", given=(FIXTURES / "claude-code/stop.json").read_bytes())
+    host.ingest()
+    (row,) = host.rows("SELECT last_event, last_source_id, last_effect, last_skip FROM hooks")
+    assert ("turn_ended", None, "activity_noted", None) == tuple(row.values())
+
 
 def test_bulk_reports_leave_no_estimate(host):
     """
