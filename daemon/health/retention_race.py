@@ -13,9 +13,12 @@ from typing import Any, Final
 
 import duckdb
 
+from daemon.bootstrap import seen_files
+from daemon.discover import Found
 from daemon.health.finding import Finding
 from daemon.health.typed import typed
 from daemon.hooks.places import claude_directories
+from daemon.ingest import key_of
 from daemon.settings import Settings
 
 #: Days after which Claude Code deletes a transcript when its settings say nothing.
@@ -82,6 +85,26 @@ def races(settings: Settings, connection: duckdb.DuckDBPyConnection, now: dateti
     Files that nobody has met yet are not in the tables; a sweep over all roots meets them.
     """
     oldest = _oldest_unread(connection)
+    return [_race(agent, days, oldest.get(agent), now) for agent, days in cleanup_days(settings).items()]
+
+
+def races_on_disk(settings: Settings, connection: duckdb.DuckDBPyConnection, now: datetime) -> list[Race]:
+    """
+    Return the same for what lies on the disk, met or not: a sweep over all roots against the marks of the tables.
+
+    For somebody who asks once, while no daemon reads. Only logs that grow by lines are in it.
+    """
+    oldest: dict[str, datetime] = {}
+    marks = dict(connection.execute("SELECT source_key, offset_bytes FROM high_water_marks").fetchall())
+    for seen in seen_files(settings):
+        if not isinstance(seen, Found) or seen.adapter.kind != "lines":
+            continue
+        mark = marks.get(key_of(seen.adapter, seen.path), 0)
+        if mark and seen.path.endswith(".zst"):
+            continue  # its mark counts what was compressed
+        at = _unread_since(seen.path, mark, is_readable=True)
+        if at is not None:
+            oldest[seen.adapter.agent] = min(at, oldest.get(seen.adapter.agent, at))
     return [_race(agent, days, oldest.get(agent), now) for agent, days in cleanup_days(settings).items()]
 
 

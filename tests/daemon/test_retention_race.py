@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from daemon.bootstrap import open_log
-from daemon.health.retention_race import CLAUDE_DEFAULT_DAYS, RetentionRace, cleanup_days, races
+from daemon.health.retention_race import CLAUDE_DEFAULT_DAYS, RetentionRace, cleanup_days, races, races_on_disk
 from daemon.provenance import DaemonChanged, daemon_event
 from projections.build import Projection
 from state.cursors import Cursor
@@ -140,6 +140,26 @@ def test_place_that_cannot_be_read_is_in_the_race(host):
     ran = typed(finding.next)
     assert ran.returncode in (0, 1)
     assert b"claude_code" in ran.stdout
+
+
+def test_what_nobody_has_met_yet_is_seen_on_the_disk(host):
+    """
+    While no daemon reads: logs that grew and logs that are new are in the race, those that are read are not.
+    """
+    line = claude_line("msg_1", 5)
+    grown = host.claude()
+    for name in ("grown", "read"):
+        grown.with_name(f"{name}.jsonl").write_bytes(line)
+    host.ingest()
+    for name, content, days_old in (("grown", line * 2, 20), ("new", line, 28), ("read", line, 29.5)):
+        path = grown.with_name(f"{name}.jsonl")
+        path.write_bytes(content)
+        os.utime(path, ((NOW - timedelta(days=days_old)).timestamp(),) * 2)
+
+    with tables(host) as connection:
+        race = races_on_disk(host.settings, connection, NOW)[0]
+
+    assert ("claude_code", 30, 2.0) == (race.agent, race.cleanup_days, race.days_left)
 
 
 def test_last_line_that_was_never_finished_is_no_evidence_that_waits(host):
