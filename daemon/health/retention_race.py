@@ -15,6 +15,7 @@ import duckdb
 
 from daemon.bootstrap import seen_files
 from daemon.discover import Found
+from daemon.git_files import open_regular, read_small
 from daemon.health.finding import Finding
 from daemon.health.typed import typed
 from daemon.hooks.places import claude_directories
@@ -70,8 +71,7 @@ _CLAUDE_FILES: Final = ("settings.json", "settings.local.json")
 def _stated_days(path: str) -> int | None:
     """Return what one file of settings says; ``None`` where it says nothing that can be read."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - by its name alone
-            stated: Any = json.loads(file.read(_SETTINGS_BYTES_MAX))
+        stated: Any = json.loads(read_small(path, _SETTINGS_BYTES_MAX) or b"")
     except (OSError, ValueError, RecursionError):
         return None
     days = stated.get("cleanupPeriodDays") if isinstance(stated, dict) else None
@@ -144,7 +144,7 @@ def _has_line(path: str, offset_bytes: int, size_bytes: int) -> bool:
     """Say whether a whole line stands behind the mark; a half one is what a killed agent left, and is read as it is."""
     if size_bytes - offset_bytes > TAIL_BYTES_MAX:
         return True
-    with open(path, "rb") as file:  # noqa: PTH123 - by its name alone
+    with open(open_regular(path), "rb") as file:  # noqa: PTH123 - a descriptor
         file.seek(offset_bytes)
         return b"\n" in file.read(TAIL_BYTES_MAX)
 

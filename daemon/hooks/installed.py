@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from daemon.git_files import read_small
 from daemon.hooks.places import codex_directory, hooks_file
 from daemon.settings import Settings
 
@@ -71,20 +72,14 @@ def installed(settings: Settings, hook: str) -> Installed:
 
 
 def _document(path: Path) -> object:
-    try:
-        with path.open("rb") as file:
-            return json.loads(file.read(SETTINGS_BYTES_MAX))
-    except FileNotFoundError:
-        return None
+    content = read_small(os.fspath(path), SETTINGS_BYTES_MAX)
+    return None if content is None else json.loads(content)
 
 
 def _in_toml(settings: Settings) -> dict[str, str]:
     """Return what Codex' configuration names of ours: hooks written down there, or its older `notify`."""
-    try:
-        with (codex_directory(settings) / "config.toml").open("rb") as file:
-            document = tomllib.loads(file.read(SETTINGS_BYTES_MAX).decode("utf-8"))
-    except FileNotFoundError:
-        return {}
+    content = read_small(os.fspath(codex_directory(settings) / "config.toml"), SETTINGS_BYTES_MAX)
+    document = tomllib.loads((content or b"").decode("utf-8"))
     notify = document.get(NOTIFY)
     command = shlex.join(notify) if isinstance(notify, list) and all(isinstance(each, str) for each in notify) else ""
     own = {NOTIFY: command} if is_own({"command": command}, "codex") else {}

@@ -3,6 +3,7 @@ Putting the hook into an agent's settings, and taking it out, without touching a
 """
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -189,6 +190,16 @@ def test_notify_of_another_program_is_left_alone(host, capsys):
 
     assert f"{COMMAND} hook codex" in capsys.readouterr().err
     assert 'notify = ["other"]\n' == config.read_text()
+
+
+@pytest.mark.parametrize("agent", WANTED)
+def test_settings_that_are_a_pipe_keep_nobody_waiting(host, agent):
+    """
+    The daemon looks at this file again and again: what never answers is no settings.
+    """
+    os.mkfifo(claude(host) if agent == "claude-code" else codex(host))
+
+    assert "missing" == installed(host.settings, agent).state
 
 
 def test_status_says_which_events_are_missing(host, capsys):
