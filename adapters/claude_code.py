@@ -15,14 +15,14 @@ import msgspec
 
 from adapters.contract import (
     NOTHING,
-    UNMETERED,
-    UNRECOGNISED,
     Header,
     HiddenCall,
     LineRejected,
     Observation,
     Root,
     TaskNamed,
+    TurnUnmetered,
+    Unrecognised,
     UsageStated,
 )
 from adapters.decode import (
@@ -233,13 +233,26 @@ class ClaudeCode:
             return _progress(read, read.data, read.data.message, header)
         if kind == "system" and read.subtype in HIDDEN_CALLS:
             return (_hidden(read, header),)
-        return NOTHING if kind in KNOWN_TYPES else UNRECOGNISED
+        return NOTHING if kind in KNOWN_TYPES else _unknown(read)
+
+
+def _unknown(read: Line) -> tuple[Observation, ...]:
+    """A line of a type that we do not know; with usage in it, it is an answer under another name."""
+    version = version_name(read.version)
+    unknown = Unrecognised(agent_version=version)
+    if read.message is None or read.message.usage is None:
+        return (unknown,)
+    return (unknown, TurnUnmetered(agent_version=version))
+
+
+def _unmetered(read: Line) -> tuple[Observation, ...]:
+    return (TurnUnmetered(agent_version=version_name(read.version)),)
 
 
 def _assistant(read: Line, header: Header) -> tuple[Observation, ...]:
     message = read.message
     if message is None or message.usage is None:
-        return UNMETERED
+        return NOTHING if message is not None and message.model == SYNTHETIC else _unmetered(read)
     return _usage(read, header, message, message.usage, "transcript")
 
 
@@ -287,12 +300,14 @@ def _usage(read: Line, header: Header, message: Message, usage: Usage, witness: 
     try:
         raw = _raw(usage)
         if not raw:
-            return UNMETERED
+            return _unmetered(read)
         key, flags = _identity(read, message, raw)
         call = _stated(read, header, usage, raw, key, message.model, message.stop_reason, flags, witness)
+        # Half of a call: its other half has another name by now.
+        lost = _unmetered(read) if usage.input_tokens is None or usage.output_tokens is None else NOTHING
         if not usage.iterations:
-            return (call,)
-        return (call, *_advisors(read, header, message, usage.iterations, key, flags, witness))
+            return (call, *lost)
+        return (call, *lost, *_advisors(read, header, message, usage.iterations, key, flags, witness))
     except OutOfRange:
         return (LineRejected(code="out_of_range", field="usage"),)
 

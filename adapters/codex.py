@@ -14,14 +14,18 @@ from typing import Final
 import msgspec
 
 from adapters.contract import (
+    ANSWER,
     NOTHING,
+    TURN_ENDED,
     UNRECOGNISED,
+    USAGE_LOST,
     Header,
     LineRejected,
     Observation,
     Root,
     SessionStated,
     TurnStated,
+    TurnUnmetered,
     UsageStated,
 )
 from adapters.decode import (
@@ -59,6 +63,15 @@ KNOWN_TYPES: Final = frozenset(
     }
 )
 
+#: Types that always have a payload: without one, it has another name by now.
+_WITH_PAYLOAD: Final = frozenset({"event_msg", "response_item"})
+
+#: Items of the model's answer; a message is one when its role says so.
+_ANSWERS: Final = frozenset({"custom_tool_call", "function_call", "local_shell_call", "reasoning", "web_search_call"})
+
+#: Events after which nothing more is stated of a turn.
+_TURN_ENDS: Final = frozenset({"task_complete", "turn_aborted"})
+
 #: Events about a call of an MCP server's tool. Where a program called it, and not the model, there is no other line.
 MCP_EVENTS: Final = frozenset({"mcp_tool_call_begin", "mcp_tool_call_end"})
 
@@ -87,13 +100,14 @@ class EventMessage(msgspec.Struct):
     """Payload of ``event_msg``."""
 
     type: str | None = None
-    info: Info | None = None
+    info: Info | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class FunctionCall(msgspec.Struct):
-    """Payload of ``response_item`` where the model calls a tool."""
+    """Payload of ``response_item``, as far as it calls a tool."""
 
     type: str | None = None
+    role: str | None = None
     name: str | None = None
     namespace: str | None = None
     call_id: str | None = None
@@ -297,15 +311,29 @@ def _observations(read: Line, header: Header) -> tuple[Observation, ...]:
         return _rejected(compacted) if isinstance(compacted, LineRejected) else _compaction(read, compacted, header)
     if kind == "response_item":
         call = _function_call.decode(raw)
-        return NOTHING if isinstance(call, LineRejected) else _tool_call(read, call, header)
+        return NOTHING if isinstance(call, LineRejected) else _item(read, call, header)
     return NOTHING if kind in KNOWN_TYPES else UNRECOGNISED
 
 
 def _event(read: Line, message: EventMessage, header: Header) -> tuple[Observation, ...]:
-    if message.type not in MCP_EVENTS:
+    kind = message.type
+    if kind == "token_count":
         return _token_count(read, message, header)
-    call = _mcp_call.decode(read.payload)
-    return NOTHING if isinstance(call, LineRejected) else _mcp_event(read, call, header)
+    if kind in MCP_EVENTS:
+        call = _mcp_call.decode(read.payload)
+        return NOTHING if isinstance(call, LineRejected) else _mcp_event(read, call, header)
+    if kind in _TURN_ENDS:
+        return TURN_ENDED
+    if isinstance(message.info, Info):
+        return USAGE_LOST  # a total under a name that we do not know
+    return UNRECOGNISED if kind is None else NOTHING
+
+
+def _item(read: Line, call: FunctionCall, header: Header) -> tuple[Observation, ...]:
+    """Say that the model answered, and which task a call of its names."""
+    if call.type in _ANSWERS or (call.type == "message" and call.role == "assistant"):
+        return (*ANSWER, *_tool_call(read, call, header)) if call.type == "function_call" else ANSWER
+    return UNRECOGNISED if call.type is None and call.role is None else NOTHING
 
 
 def _tool_call(read: Line, call: FunctionCall, header: Header) -> tuple[Observation, ...]:
@@ -371,21 +399,24 @@ def _old_line(read: Line, header: Header) -> tuple[Observation, ...]:
                 git_commit=context_id(git.commit_hash),
             ),
         )
-    known = read.type in KNOWN_TYPES or read.record_type is not None
+    known = read.record_type is not None or (read.type in KNOWN_TYPES and read.type not in _WITH_PAYLOAD)
     return NOTHING if known else UNRECOGNISED
 
 
 def _token_count(read: Line, payload: EventMessage, header: Header) -> tuple[Observation, ...]:
     info = payload.info
-    if payload.type != "token_count" or info is None:
-        return NOTHING
-    if info.total_token_usage is None and info.last_token_usage is None:
-        return UNRECOGNISED
+    if info is None:
+        return NOTHING  # rate limits alone, before the first answer
+    if info is msgspec.UNSET:
+        return USAGE_LOST
     raw = _raw("total", info.total_token_usage) | _raw("last", info.last_token_usage)
     if not raw:
-        return UNRECOGNISED
+        return USAGE_LOST
     created = utc_time(read.timestamp)
+    # Evidence is the increase of the total: where only the last response is left of it, little can be counted.
+    lost = () if info.total_token_usage is not None else (TurnUnmetered(),)
     return (
+        *lost,
         UsageStated(
             basis="counter",
             witness="counter",
@@ -402,7 +433,7 @@ def _token_count(read: Line, payload: EventMessage, header: Header) -> tuple[Obs
 def _record(read: Line, record: UsageRecord, header: Header, witness: Witness) -> tuple[Observation, ...]:
     usage = record.usage
     if usage is None or not (raw := _raw("usage", usage)):
-        return UNRECOGNISED
+        return USAGE_LOST
     thread = context_id(record.thread_id) or header.session_id
     raw |= _raw("thread", record.thread_token_usage)
     response = identity(record.response_id)

@@ -123,6 +123,14 @@ class TaskNamed(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="ta
     task_status: TaskStatus | None = None
 
 
+class SentinelStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="sentinel"):
+    """A call that the daemon planted, to see that it comes out again: nobody's usage, and no adapter's to say."""
+
+    session_id: str | None = None
+    line_id: str | None = None
+    source_created_at: str | None = None
+
+
 class LineRejected(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="rejected"):
     """A line that cannot be read; no byte of it is kept."""
 
@@ -133,14 +141,45 @@ class LineRejected(Observed, frozen=True, omit_defaults=True, kw_only=True, tag=
 class Unrecognised(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="unrecognised"):
     """A well-formed line of a type this adapter does not know; counted per file, not logged."""
 
+    agent_version: str | None = None
+
 
 class TurnUnmetered(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="unmetered"):
-    """An answer of the model that carries no usage; counted per file, not logged."""
+    """
+    An answer of the model that carries no usage, or none that can be counted; counted per file, not logged.
+
+    Beside `UsageStated` it says that what the line states is not enough to count the call. ``is_open``: the answer is
+    still being written, and its usage may yet come.
+    """
+
+    agent_version: str | None = None
+    is_open: bool = False
+
+
+class AnswerSeen(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="answer"):
+    """A piece of the model's answer whose usage stands in a line of its own, soon after; counted, not logged."""
+
+
+class TurnEnded(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="turn_ended"):
+    """The end of a turn: the usage of its answers has been stated, or will not be; counted, not logged."""
 
 
 Observation = (
-    UsageStated | SessionStated | TurnStated | HiddenCall | TaskNamed | LineRejected | Unrecognised | TurnUnmetered
+    UsageStated
+    | SessionStated
+    | TurnStated
+    | HiddenCall
+    | TaskNamed
+    | LineRejected
+    | Unrecognised
+    | TurnUnmetered
+    | AnswerSeen
+    | TurnEnded
+    | SentinelStated
 )
+
+#: What a line may say that is counted and never logged.
+Counted = Unrecognised | TurnUnmetered | AnswerSeen | TurnEnded
 
 #: Said in the name of an adapter that raised; what it raised quotes what it could not read, and goes nowhere.
 FAILED: "tuple[Observation, ...]" = (LineRejected(code="adapter_failed"),)
@@ -149,6 +188,10 @@ FAILED: "tuple[Observation, ...]" = (LineRejected(code="adapter_failed"),)
 NOTHING: tuple[Observation, ...] = ()
 UNRECOGNISED: tuple[Observation, ...] = (Unrecognised(),)
 UNMETERED: tuple[Observation, ...] = (TurnUnmetered(),)
+#: Said of a line that should hold usage, by all that can be seen of it, and where none is found.
+USAGE_LOST: tuple[Observation, ...] = (Unrecognised(), TurnUnmetered())
+ANSWER: tuple[Observation, ...] = (AnswerSeen(),)
+TURN_ENDED: tuple[Observation, ...] = (TurnEnded(),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ import msgspec
 
 from adapters.contract import (
     NOTHING,
-    UNMETERED,
-    UNRECOGNISED,
     Header,
     LineRejected,
     Observation,
     Root,
     Row,
+    TurnUnmetered,
+    Unrecognised,
     UsageStated,
 )
 from adapters.decode import (
@@ -159,7 +159,7 @@ def text(value: bytes | float | None) -> str | None:
 def stated(message: Message, context: Context) -> tuple[Observation, ...]:
     """Return what a message says, whichever kind of source holds it."""
     if message.role != "assistant":
-        return NOTHING if message.role == "user" else UNRECOGNISED
+        return NOTHING if message.role == "user" else (Unrecognised(agent_version=context.agent_version),)
     tokens = message.tokens or Tokens()
     cache = tokens.cache or Cache()
     try:
@@ -177,7 +177,10 @@ def stated(message: Message, context: Context) -> tuple[Observation, ...]:
         return (LineRejected(code="out_of_range", field="tokens"),)
     # OpenCode begins each message with zeros: an answer that streams, one that was cut off, a provider that says
     # nothing, a shell command of the user's. None of them says that it cost nothing.
-    return (_usage(message, context, raw),) if any(raw.values()) else UNMETERED
+    if any(raw.values()):
+        return (_usage(message, context, raw),)
+    is_open = message.time is not None and message.time.created is not None and message.time.completed is None
+    return (TurnUnmetered(agent_version=context.agent_version, is_open=is_open),)
 
 
 def _usage(message: Message, context: Context, raw: dict[str, int]) -> UsageStated:

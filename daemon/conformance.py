@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from adapters.contract import (
     Adapter,
+    Counted,
     Header,
     Item,
     LineRejected,
@@ -25,7 +26,7 @@ from adapters.contract import (
     Unrecognised,
     UsageStated,
 )
-from state.evidence import KINDS
+from state.evidence import KINDS, VersionName
 
 #: What an adapter reads at a time: a line, a whole document, or a row.
 Piece = bytes | Row
@@ -46,6 +47,8 @@ PROVENANCE: Final[Mapping[str, Any]] = {
     "length_bytes": 1,
     "line_hash": "0" * 32,
 }
+
+_VERSION: Final[TypeAdapter[str | None]] = TypeAdapter(VersionName | None)
 
 #: So many damaged copies are made of each piece.
 _DAMAGED_COPIES: Final = 8
@@ -106,7 +109,9 @@ def unsound(adapter: Adapter, observations: Iterable[Observation]) -> str | None
     for each in observations:
         if type(each) not in get_args(Observation):
             return "what is said is no observation (adapters/contract.py)"
-        if isinstance(each, Unrecognised | TurnUnmetered):
+        if isinstance(each, Counted):
+            if not _is_version(getattr(each, "agent_version", None)):
+                return "agent_version: no name of a version"
             continue
         event = json.loads(msgspec.json.encode(each))
         try:
@@ -115,6 +120,15 @@ def unsound(adapter: Adapter, observations: Iterable[Observation]) -> str | None
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             return f"{event['k']}.{'.'.join(map(str, first['loc']))}: {first['type']}"
     return None
+
+
+def _is_version(name: object) -> bool:
+    """Say whether *name* may be stored as a version, or is null: what is only counted is counted by version."""
+    try:
+        _VERSION.validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 # -- the checks ----------------------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ def test_total_of_cache_writes_wins_over_its_split(usage, written, short, long, 
         names = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
         usage = usage | {"cache_creation": dict(zip(names, split, strict=True))}
 
-    stated = call(line({"output_tokens": 1} | usage))
+    stated = call(line({"input_tokens": 1, "output_tokens": 1} | usage))
 
     assert (written, short, long) == (
         stated.cache_write_tokens,
@@ -329,9 +329,22 @@ def test_other_lines_are_never_counted(kind):
 @pytest.mark.parametrize("kind", ["assistant-v2", None, 5, ""])
 def test_unknown_line_is_seen(kind):
     """
-    A type that we do not know may be where the usage went: it is counted, not ignored.
+    A type that we do not know may be where the usage went: it is counted, not ignored; with usage it is an answer.
     """
-    assert (Unrecognised(),) == read(line(type=kind))
+    assert (Unrecognised(), TurnUnmetered()) == read(line(type=kind))
+    assert (Unrecognised(),) == read(line(None, type=kind))
+
+
+@pytest.mark.parametrize("renamed", ["usage", "message", "type", "assistant", "input_tokens", "output_tokens"])
+def test_a_key_under_another_name_is_an_answer_without_usage(renamed):
+    """
+    Whatever a new version calls it, its answers are seen, and of which version they are.
+    """
+    written = json.dumps(line(version="9.9.9")).replace(f'"{renamed}"', f'"{renamed}X"')
+
+    said = ADAPTER.read_line(written.encode(), HEADER)
+
+    assert TurnUnmetered(agent_version="9.9.9") in said or (renamed == "message" and "9.9.9" in repr(said))
 
 
 @pytest.mark.parametrize("subtype", ["compact_boundary", "away_summary"])

@@ -8,7 +8,19 @@ from pathlib import PurePosixPath
 import pytest
 
 from adapters.codex import ADAPTER
-from adapters.contract import Header, LineRejected, Root, SessionStated, TurnStated, Unrecognised, UsageStated
+from adapters.contract import (
+    UNRECOGNISED,
+    USAGE_LOST,
+    Header,
+    LineRejected,
+    Root,
+    SessionStated,
+    TurnEnded,
+    TurnStated,
+    TurnUnmetered,
+    Unrecognised,
+    UsageStated,
+)
 
 HOME = PurePosixPath("/home/bob")
 THREAD = "019a0000-0001-7000-8000-000000000001"
@@ -73,7 +85,7 @@ def usage_of(written):
     """
     Read a line that states usage once.
     """
-    (only,) = read(written)
+    (only,) = (each for each in read(written) if not isinstance(each, TurnUnmetered))
     assert isinstance(only, UsageStated)
     return only
 
@@ -330,8 +342,8 @@ def test_rate_limits_alone_say_nothing_of_tokens(info):
     """
     seen = read(line("event_msg", {"type": "token_count", "info": info, "rate_limits": {}}))
 
-    assert (() if info is None else (Unrecognised(),)) == seen
-    assert (Unrecognised(),) == read(totals(total_token_usage={}, last_token_usage=None))
+    assert (() if info is None else USAGE_LOST) == seen
+    assert USAGE_LOST == read(totals(total_token_usage={}, last_token_usage=None))
 
 
 def test_total_without_time_is_flagged():
@@ -441,7 +453,7 @@ def test_record_without_usage_is_seen(usage):
     """
     A record that states no tokens is something that we do not know.
     """
-    assert (Unrecognised(),) == read(record(usage=usage))
+    assert USAGE_LOST == read(record(usage=usage))
 
 
 # ---- odd and broken lines
@@ -506,7 +518,23 @@ def test_known_lines_without_tokens_say_nothing(kind):
     """
     Marks, messages and tools' results cost nothing by themselves.
     """
-    assert () == read(line(kind, {"type": "task_complete", "info": {"total_token_usage": USAGE}, "usage": USAGE}))
+    seen = read(line(kind, {"type": "task_complete", "info": {"total_token_usage": USAGE}, "usage": USAGE}))
+
+    assert ((TurnEnded(),) if kind == "event_msg" else ()) == seen
+
+
+@pytest.mark.parametrize("renamed", ["token_count", "total_token_usage", "info", "type", "payload", "event_msg"])
+def test_a_key_under_another_name_is_seen(renamed):
+    """
+    A total that cannot be read any more is an answer without usage, or at least a line that we do not know.
+    """
+    written = json.dumps(totals(total_token_usage=USAGE, last_token_usage=USAGE)).replace(
+        f'"{renamed}"', f'"{renamed}X"'
+    )
+
+    said = ADAPTER.read_line(written.encode(), HEADER)
+
+    assert TurnUnmetered() in said or (renamed in ("type", "payload", "event_msg") and UNRECOGNISED == said)
 
 
 @pytest.mark.parametrize("kind", ["token_usage_record_v2", None, 5])
