@@ -25,9 +25,10 @@ from daemon.items import Statements
 from daemon.provenance import SourceChanged, Stamp
 from daemon.reading import Reading, cleaned
 from daemon.tail import LINE_BYTES_MAX, DamagedArchive, NotRegular, SourceFile
+from daemon.tallies import Said, Tallies, growth, merged
 from state.cursors import Cursor
 from state.log import Log
-from state.vocabulary import DenyCode, SourceChange
+from state.vocabulary import SENTINEL, DenyCode, SourceChange
 
 #: A batch is committed when it holds this many events or bytes, whichever comes first.
 BATCH_EVENTS: Final = 1_000
@@ -169,6 +170,7 @@ class Ingest:
         self._shrunk: dict[str, _Shrunk] = {}
         self._endless: dict[str, _Endless] = {}
         self._directories: set[str] = set()
+        self._tallies = Tallies()
         #: Bytes read since this object was made.
         self.read_bytes = 0
         #: Sources whose marks are behind their ends.
@@ -186,6 +188,8 @@ class Ingest:
                 pass
         read = self.end_sweep()
         self.commit()
+        self.tally(is_end=True)
+        self.batch.commit()  # of its own, as nothing of it was stated by a source
         return read
 
     def begin_sweep(self) -> None:
@@ -227,11 +231,12 @@ class Ingest:
         return True
 
     def _see(self, key: str, adapter: Adapter) -> None:
-        """Count a file, once in a sweep."""
+        """Count a file, once in a sweep; what was planted is nobody's log."""
         if key not in self._seen:
             self._seen.add(key)
-            self._pass.files += 1
-            self._pass.agent_files[adapter.agent] += 1
+            if adapter.agent != SENTINEL:
+                self._pass.files += 1
+                self._pass.agent_files[adapter.agent] += 1
 
     def end_sweep(self) -> Pass:
         """State what vanished since the last sweep over all roots, and return what this one did."""
@@ -270,6 +275,10 @@ class Ingest:
         taken = self._directories.copy()
         self._directories.clear()
         return taken
+
+    def tally(self, *, is_end: bool = False) -> None:
+        """Add to the batch what is to be told by now of each agent and version; everything at the end."""
+        self.batch.add(self._tallies.taken(self._clock(), is_end=is_end))
 
     def commit(self) -> int:
         """Make what was read durable; returns the number of events."""
@@ -365,6 +374,7 @@ class Ingest:
             self.read_bytes += reading.offset_bytes - cursor.offset_bytes
             self._pass.bytes_read += reading.offset_bytes - cursor.offset_bytes
             self._pass.rejected += reading.rejected - cursor.rejected_lines
+            self._add_tally(found, reading.said, source, is_first=not start.size_bytes)
             self._count_backlog(key, source, reading.offset_bytes, is_waiting=is_at_end)
         self.batch.add(rest)
         if cursor.state != "present":
@@ -401,6 +411,7 @@ class Ingest:
             self.batch.add(statements.taken())
             self._move(key, moved)
             self._commit_full()
+        self._add_tally(found, statements.said, source, is_first=not start.size_bytes)
         self._count_backlog(key, source, source.status.st_size if moved.offset_bytes else 0, is_waiting=True)
         self._progress(source.status.st_size)
         self.read_bytes += source.status.st_size
@@ -437,6 +448,7 @@ class Ingest:
             events = reading.events(chunk, self._clock())
             cursor = reading.proven(chunk)
             # Now, not at the end: what was read is evidence, and an error behind it must not bring it up again.
+            reading.tally()
             self.batch.add(events)
             self._move(key, cursor)
             self._commit_full()
@@ -462,6 +474,21 @@ class Ingest:
             return
         end = offset_bytes + length_bytes
         self._endless[key] = _Endless(offset_bytes, end, source.read_at(end - _SAMPLE_BYTES, _SAMPLE_BYTES))
+
+    def _add_tally(
+        self, found: Found, said: Sequence[tuple[str | None, Said]], source: SourceFile, *, is_first: bool
+    ) -> None:
+        """Take in what one look at a file has read."""
+        if not said or found.adapter.agent == SENTINEL:
+            return
+        now = self._clock()
+        of = growth(
+            is_first=is_first,
+            is_archive=source.is_compressed,
+            modified_at=source.status.st_mtime,
+            now=now,
+        )
+        self._tallies.add(found.adapter.agent, merged(said), stored_path(found.path), now, of=of)
 
     def _commit_full(self) -> None:
         if self.batch.is_full:

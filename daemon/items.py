@@ -9,10 +9,11 @@ ever.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from adapters.contract import LineRejected, Observation, Observed, TurnUnmetered, Unrecognised, UsageStated
+from adapters.contract import Counted, LineRejected, Observation, Observed, TurnUnmetered, Unrecognised, UsageStated
 from adapters.decode import identity
 from daemon.identity import line_hash
 from daemon.provenance import Stamp, salted_hash
+from daemon.tallies import Said
 
 
 class ItemSilent(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="silent"):
@@ -50,11 +51,14 @@ class Statements:
     is_reparsed: bool = False
     counts: Counts = field(default_factory=Counts)
     events: list[bytes] = field(default_factory=list)
+    #: What each item came to, by the version of the agent that it names.
+    said: list[tuple[str | None, Said]] = field(default_factory=list)
 
     def item(self, place: ItemPlace, content: bytes, observations: Iterable[Observation]) -> None:
         """Take what one item says."""
         said = tuple(observations)
         self.counts.lines += bool(said)
+        self.said.append(_tallied(len(content), said))
         before = len(self.events)
         for seen in said:
             self._observation(place, content, seen)
@@ -66,6 +70,8 @@ class Statements:
             self.counts.unrecognised_lines += 1
         elif isinstance(seen, TurnUnmetered):
             self.counts.unmetered_turns += 1
+        elif isinstance(seen, Counted):
+            pass  # in an item the usage of an answer stands beside it
         elif isinstance(seen, LineRejected):
             self.rejected(seen, place, content)
         else:
@@ -86,6 +92,19 @@ class Statements:
         """Return the evidence collected since the last call."""
         events, self.events = self.events, []
         return events
+
+
+def _tallied(length_bytes: int, said: tuple[Observation, ...]) -> tuple[str | None, Said]:
+    """Return what an item came to; an answer that is still being written may yet state its usage."""
+    versions = (getattr(each, "agent_version", None) for each in said)
+    return next((name for name in versions if name is not None), None), Said(
+        bytes=length_bytes,
+        lines=1,
+        unrecognised_lines=any(isinstance(each, Unrecognised) for each in said),
+        rejected_lines=any(isinstance(each, LineRejected) for each in said),
+        usage_statements=sum(isinstance(each, UsageStated) for each in said),
+        turns_without_usage=sum(isinstance(each, TurnUnmetered) and not each.is_open for each in said),
+    )
 
 
 def stored_key(key: str) -> str:

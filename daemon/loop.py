@@ -195,7 +195,7 @@ class Loop:
         self._journal.info("daemon_stopping", head_seq=self._log.head.seq)
         self._take_in(self._mailbox.take(0))
         with contextlib.suppress(DiskFull):  # the sources keep what is not committed
-            self._commit()
+            self._commit(is_end=True)
 
     def finish(self) -> None:
         """Leave a last heartbeat, which says that the silence after it is meant."""
@@ -284,7 +284,8 @@ class Loop:
         if not has_more or (self._batch_since or _NEVER) + self._pace.batch <= time.monotonic():
             self._commit()
 
-    def _commit(self) -> None:
+    def _commit(self, *, is_end: bool = False) -> None:
+        self.ingest.tally(is_end=is_end)
         is_new = not self.ingest.batch.is_empty
         self.ingest.commit()
         self._checkouts.see(self.ingest.taken_directories())
@@ -330,7 +331,7 @@ class Loop:
             self.state = "running"
             self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
             self._schedule.start()
-            self._commit()
+            self._commit(is_end=True)
             self._projector.poke()
             self._journal.info("daemon_ready", head_seq=self._log.head.seq)
             self._beat()

@@ -2,24 +2,33 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from adapters.contract import (
     FAILED,
+    AnswerSeen,
+    Counted,
     Header,
     LineAdapter,
     LineRejected,
     Observation,
+    TurnEnded,
+    TurnStated,
     TurnUnmetered,
-    Unrecognised,
     UsageStated,
 )
 from daemon.identity import Unsteady, continuity, line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, SourceFile
+from daemon.tallies import Said
 from state.cursors import Cursor
+
+#: So many pieces of an answer without a statement of usage are an answer without usage; real ones have ten at most.
+_PIECES_MAX: Final = 20
+
+_COUNTED: Final = frozenset(get_args(Counted))
 
 #: What a line of nothing but NULs says: a hole that a crash left.
 _NUL_RUN: Final = (LineRejected(code="nul_run"),)
@@ -50,6 +59,14 @@ class Reading:
         self._unrecognised = cursor.unrecognised_lines
         self._unmetered = cursor.unmetered_turns
         self._tail_hash = cursor.tail_hash
+        self._version = cursor.agent_version
+        self._pieces = cursor.answer_pieces
+        self._is_metered = cursor.is_turn_metered
+        self._missed = 0
+        self._spoiled = 0
+        self._tallied = self._counts()
+        #: What was read, in order, by the version of the agent in force; null while the file has not told it.
+        self.said: list[tuple[str | None, Said]] = []
 
     @property
     def cursor(self) -> Cursor:
@@ -66,7 +83,27 @@ class Reading:
             rejected_lines=self.rejected,
             unrecognised_lines=self._unrecognised,
             unmetered_turns=self._unmetered,
+            agent_version=self._version,
+            answer_pieces=self._pieces,
+            is_turn_metered=self._is_metered,
         )
+
+    def _counts(self) -> Said:
+        return Said(
+            bytes=self.offset_bytes,
+            lines=self.lines,
+            unrecognised_lines=self._unrecognised,
+            rejected_lines=self.rejected,
+            usage_statements=self._usage - self._spoiled,
+            turns_without_usage=self._unmetered + self._missed,
+        )
+
+    def tally(self) -> None:
+        """Add what was read since the last call to `said`, under the version that is in force by now."""
+        counts = self._counts()
+        if counts != self._tallied:
+            self.said.append((self._version, counts - self._tallied))
+        self._tallied = counts
 
     def proven(self, chunk: Chunk) -> Cursor:
         """
@@ -109,8 +146,8 @@ class Reading:
         for line in chunk.lines:
             content = line if line[:1] == b"{" and line[-1:] == b"}" else cleaned(line, offset)
             if content is not None:
-                self.lines += 1
                 self._state(events, stamp, offset, line, self._said(content))
+                self.lines += 1
             offset += len(line) + 1
         self.offset_bytes = chunk.end_bytes
         if chunk.lines:
@@ -130,21 +167,63 @@ class Reading:
     ) -> None:
         """Add to *events* what a line says; what only counts is counted."""
         name: str | None = None
+        usage_before, unmetered_before = self._usage, self._unmetered
         for seen in observations:
             kind = type(seen)
-            if kind is Unrecognised:
-                self._unrecognised += 1
-            elif kind is TurnUnmetered:
-                self._unmetered += 1
+            version = getattr(seen, "agent_version", None)
+            if version is not None and version != self._version:
+                self._enter(version, offset)
+            if kind in _COUNTED:
+                self._count(seen)
             elif kind is LineRejected:
                 self.rejected += 1
                 events.append(stamp.line_event(seen, offset, len(line), salted_hash(self._salt, line)))
             else:
-                self._usage += kind is UsageStated
-                if cwd := getattr(seen, "cwd", None):
-                    self._directories.add(cwd)
+                self._note(seen)
                 name = name or line_hash(line)
                 events.append(stamp.line_event(seen, offset, len(line), name))
+        if self._unmetered != unmetered_before:
+            self._spoiled += self._usage - usage_before
+
+    def _note(self, seen: Observation) -> None:
+        """Take in what becomes an event: a statement of usage, a new turn, a directory."""
+        if isinstance(seen, UsageStated):
+            self._usage += 1
+            self._pieces, self._is_metered = 0, True
+        elif isinstance(seen, TurnStated):
+            self._end_turn()
+        if cwd := getattr(seen, "cwd", None):
+            self._directories.add(cwd)
+
+    def _count(self, seen: Observation) -> None:
+        """Take in what is only counted."""
+        if isinstance(seen, AnswerSeen):
+            self._answer()
+        elif isinstance(seen, TurnEnded):
+            self._end_turn()
+        elif isinstance(seen, TurnUnmetered):
+            self._unmetered += 1
+        else:
+            self._unrecognised += 1
+
+    def _enter(self, version: str, offset_bytes: int) -> None:
+        """Take in that another version of the agent writes from this line on; what was before the first is its own."""
+        if self._version is not None:
+            self.offset_bytes = offset_bytes
+            self.tally()
+        self._version = version
+
+    def _answer(self) -> None:
+        """Take in a piece of an answer; when they pile up without any usage, an answer went without."""
+        self._pieces += 1
+        if self._pieces >= _PIECES_MAX:
+            self._is_metered = False
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        """Take in that no usage will come any more; a last message may stand behind the usage of its turn."""
+        self._missed += self._pieces > 0 and not self._is_metered
+        self._pieces, self._is_metered = 0, False
 
     def unterminated(self, now: datetime) -> list[bytes]:
         """
@@ -157,7 +236,7 @@ class Reading:
         content = cleaned(line, self.offset_bytes) if len(line) <= LINE_BYTES_MAX else None
         if not content or line_hash(line) == self._tail_hash:
             return []
-        observations = [seen for seen in self._said(content) if not isinstance(seen, Unrecognised | TurnUnmetered)]
+        observations = [seen for seen in self._said(content) if not isinstance(seen, Counted)]
         if not observations or any(isinstance(seen, LineRejected) for seen in observations):
             return []
         self._tail_hash = line_hash(line)

@@ -16,6 +16,8 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     ``continuity`` is a hash over samples of what stands before the offset; only it says whether the offset holds.
     ``tail_hash`` is the hash of a last line without newline that was already stated, so that it is not stated twice.
     ``is_reparsed``: an older parser has read this content before, and this reading retires its own.
+    ``agent_version`` is the one in force at the offset. ``answer_pieces`` before it wait for their usage;
+    ``is_turn_metered``: some usage of their turn was stated already.
     Counts are since the generation began, so that they do not depend on how reading was split; of a document they are
     of its last reading. The generation of a document or a database is that of its first reading: both are rewritten.
 
@@ -44,6 +46,9 @@ class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
     rejected_lines: int = 0
     unrecognised_lines: int = 0
     unmetered_turns: int = 0
+    agent_version: str | None = None
+    answer_pieces: int = 0
+    is_turn_metered: bool = False
     is_reparsed: bool = False
     content_hash: str = ""
     broken_hash: str = ""

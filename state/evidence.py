@@ -241,6 +241,15 @@ class TaskNamed(LineProvenance):
     )
 
 
+class Sentinel(LineProvenance):
+    """A call that the daemon planted in a log of its own was read; it is in no total."""
+
+    k: Literal["sentinel"]
+    session_id: Identifier | None = Field(None, description="planted session, one for each day")
+    line_id: Identifier | None = Field(None, description="planted call")
+    source_created_at: AwareDatetime | None = Field(None, description="when it was planted, UTC")
+
+
 class Rejected(LineProvenance):
     """A line that could not be read: reason, place, length and salted hash, and no byte of it."""
 
@@ -361,6 +370,34 @@ class Rules(Frozen):
     v: Literal[1] = Field(description="version of this schema")
     ingested_at: AwareDatetime = Field(description="when they were read, UTC")
     body: RuleSet = Field(description="the rules")
+
+
+class TallyFacts(Frozen):
+    """What was read of one agent and version since the last tally, and how much of it was usage."""
+
+    agent: Word = Field(description="agent whose logs were read")
+    agent_version: VersionName | None = Field(None, description="version that wrote them; null when none was told")
+    is_history: bool = Field(description="whether it was written long before it was read, and is no sign of work now")
+    since: Moment = Field(description="when the first of it was read, UTC")
+    bytes: NonNegativeInt = Field(description="bytes that were read, decompressed")
+    lines: NonNegativeInt = Field(description="lines, items or rows")
+    recognised_lines: NonNegativeInt = Field(description="of which the adapter knew the type")
+    rejected_lines: NonNegativeInt = Field(description="of which could not be read")
+    usage_statements: NonNegativeInt = Field(description="statements of usage that can be counted")
+    turns_without_usage: NonNegativeInt = Field(description="answers or turns of the model without such a statement")
+    sources: Annotated[tuple[StoredPath | Uri, ...], *Several] = Field(
+        (), description="up to three of the files that had something to count and stated no usage"
+    )
+
+
+class Tally(Frozen):
+    """What was read of one agent and version: a format that changed shows here."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["tally"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when it was told, UTC")
+    body: TallyFacts = Field(description="the tally")
 
 
 class HookRun(Frozen):
@@ -529,6 +566,7 @@ KINDS: dict[str, type[Frozen]] = {
     "turn": Turn,
     "hidden_call": HiddenCall,
     "task_named": TaskNamed,
+    "sentinel": Sentinel,
     "rejected": Rejected,
     "silent": Silent,
     "source": Source,
@@ -537,6 +575,7 @@ KINDS: dict[str, type[Frozen]] = {
     "checkout": Checkout,
     "git_commit": GitCommit,
     "rules": Rules,
+    "tally": Tally,
     "hook_run": Message[HookRun],
     "task": Message[TaskReport],
     "activity": Message[Activity],

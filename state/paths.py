@@ -73,6 +73,11 @@ class StatePaths:
         return self.root / "api-token"
 
     @property
+    def sentinel(self) -> Path:
+        """Sessions that the daemon plants itself, to see that they come out again."""
+        return self.root / "sentinel"
+
+    @property
     def temporary(self) -> Path:
         """Files before their rename, hence on the same filesystem."""
         return self.root / "temporary"

@@ -33,6 +33,9 @@ STATED_TOTAL: Final = "provider_total_tokens"
 Agent = str
 SourceClass = str
 
+#: Agent of the sessions that the daemon plants itself; they are in no total.
+SENTINEL: Final = "sentinel"
+
 Measurement = Literal[
     "measured",  #: the source itself reports these tokens for this call
     "estimated",  #: somebody computed them without the source's own figure

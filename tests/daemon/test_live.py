@@ -272,9 +272,9 @@ def test_fifty_publications_beside_readers(host: Host) -> None:
 
 @pytest.fixture
 def small_disk(host: Host) -> Iterator[Host]:
-    """Give a host whose state directory is a disk of 8 MiB."""
+    """Give a host whose state directory is a disk of 12 MiB."""
     host.state.root.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(host.state.root)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(host.state.root)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("mounting a tmpfs is not allowed here")
     yield host

@@ -5,7 +5,16 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from adapters.contract import HiddenCall, LineRejected, Observed, SessionStated, TaskNamed, TurnStated, UsageStated
+from adapters.contract import (
+    HiddenCall,
+    LineRejected,
+    Observed,
+    SentinelStated,
+    SessionStated,
+    TaskNamed,
+    TurnStated,
+    UsageStated,
+)
 from daemon.items import ItemSilent
 from daemon.provenance import DaemonChanged, SourceChanged
 from state.evidence import KINDS, MESSAGES, Frozen, LineProvenance, Provenance
@@ -17,6 +26,7 @@ WRITTEN: dict[str, type[Observed]] = {
     "turn": TurnStated,
     "hidden_call": HiddenCall,
     "task_named": TaskNamed,
+    "sentinel": SentinelStated,
     "rejected": LineRejected,
     "silent": ItemSilent,
     "source": SourceChanged,
@@ -52,7 +62,9 @@ def test_every_kind_that_is_written_has_a_contract() -> None:
     """
     What no adapter states comes from the log itself, a look at a checkout, the configuration, or through the inbox.
     """
-    assert {"recovery", "message_rejected", "checkout", "git_commit", "rules", *MESSAGES} == set(KINDS) - set(WRITTEN)
+    assert {"recovery", "message_rejected", "checkout", "git_commit", "rules", "tally", *MESSAGES} == set(KINDS) - set(
+        WRITTEN
+    )
 
 
 def test_an_older_event_is_upcast_step_by_step() -> None:
