@@ -20,6 +20,7 @@ from daemon.discover import Found, Place, Seen, look_at, look_below
 from daemon.guard import failures
 from daemon.health.heard import is_word
 from daemon.health.limits import Limits
+from daemon.health.sentinel import Planter
 from daemon.health.stamps import stamped_at
 from daemon.health.surroundings import Surroundings
 from daemon.inbox import Inbox
@@ -42,6 +43,7 @@ from state.errors import DiskFull, StateUnusable, TallystickError
 from state.evidence import RuleSet
 from state.log import Log
 from state.paths import StatePaths
+from state.vocabulary import SENTINEL
 
 _NEVER: Final = float("inf")
 #: Nesting of a new directory that is looked at at once; the sweep goes deeper.
@@ -108,6 +110,7 @@ class Loop:
         limits: Limits | None = None,
         notify: Notify | None = None,
         reload: Callable[[], Limits] | None = None,
+        planter: Planter | None = None,
     ) -> None:
         self._paths = paths
         self._log = log
@@ -139,9 +142,10 @@ class Loop:
                 "retire": (pace.retire, projector.retire),
                 "publish": (pace.in_place, projector.poke),
                 **({"surroundings": (pace.surroundings, surroundings.look)} if surroundings is not None else {}),
+                **({"plant": (self._limits.plant_seconds, planter.plant)} if planter is not None else {}),
             },
             lambda job, failure: journal.error("upkeep_failed", job=job, failure=failure),
-            at_once=("surroundings",),
+            at_once=("surroundings", "plant"),
         )
         self._lag, self._blind, self._silence = Lag(), Since(), Silence()
         self._wall_clock = WallClock(clock)
@@ -415,7 +419,9 @@ class Loop:
             last_sweep=self.sweeper.last,
             swept_at=self.sweeper.ended_at,
             behind=self.ingest.behind.sources,
-            agents={place.adapter.parser: place.adapter.agent for place in self._places},
+            agents={
+                place.adapter.parser: place.adapter.agent for place in self._places if place.adapter.agent != SENTINEL
+            },
             inbox_failure=self._intake.failure,
             checkouts=self._checkouts.state(),
             limits=self._limits,

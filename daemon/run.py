@@ -9,6 +9,7 @@ from importlib.metadata import version
 from types import FrameType
 
 from daemon.bootstrap import open_log, roots, utc_now
+from daemon.health import sentinel
 from daemon.health.judges import host_judges, table_judges
 from daemon.health.limits import Limits
 from daemon.health.limits import limits as limits_of
@@ -54,6 +55,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         for damage in log.recovery.damaged if log.recovery is not None else ():
             journal.error("log_damaged", segment=damage.segment, offset_bytes=damage.start_offset_bytes)
         rules = record(log, settings, clock)
+        planter = sentinel.Planter(settings.state, clock) if limits.has_sentinel else None
         projector = Projector(
             settings.state,
             journal,
@@ -74,7 +76,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         loop = Loop(
             settings.state,
             log,
-            roots(settings),
+            [*roots(settings), *([sentinel.place(settings.state)] if planter is not None else [])],
             settings.zone,
             mailbox,
             projector,
@@ -86,6 +88,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             limits,
             notify,
             reload,
+            planter,
         )
         log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
         projector.start()

@@ -5,12 +5,15 @@ from datetime import datetime
 
 import duckdb
 
+from daemon.health.drift import drifting
 from daemon.health.expectations import Expectations
+from daemon.health.flatline import flatlines
 from daemon.health.hooks import Hooks
-from daemon.health.judging import Judging
+from daemon.health.judging import Judge, Judging
 from daemon.health.limits import Limits
 from daemon.health.names import Names
 from daemon.health.retention_race import RetentionRace
+from daemon.health.sentinel import Lookout
 from daemon.journal import Journal
 from daemon.service import standing
 from daemon.settings import Settings
@@ -23,15 +26,14 @@ def table_judges(
     journal: Journal,
 ) -> Judging[duckdb.DuckDBPyConnection]:
     """Return those who ask the daemon's own tables, in its projector's thread."""
-    return Judging(
-        {
-            "hooks": Hooks(settings, limits),
-            "expectations": Expectations(settings),
-            "retention_race": RetentionRace(settings),
-        },
-        clock,
-        journal,
-    )
+    judges: dict[str, Judge[duckdb.DuckDBPyConnection]] = {
+        "drift": drifting,
+        "flatline": flatlines(limits.reporting_window_seconds, limits.canary_events),
+        "hooks": Hooks(settings, limits),
+        "expectations": Expectations(settings),
+        "retention_race": RetentionRace(settings),
+    }
+    return Judging(judges, clock, journal)
 
 
 def host_judges(
@@ -40,4 +42,7 @@ def host_judges(
     journal: Journal,
 ) -> Judging[Settings]:
     """Return those who look at files of agents and of the host, in the scheduler's thread."""
-    return Judging({"service": standing.judge, "names": Names(limits)}, clock, journal)
+    judges: dict[str, Judge[Settings]] = {"service": standing.judge, "names": Names(limits)}
+    if limits.has_sentinel:
+        judges["sentinel"] = Lookout(limits.reporting_window_seconds)
+    return Judging(judges, clock, journal)

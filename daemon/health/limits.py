@@ -26,6 +26,11 @@ class Limits:
     expected_hooks: tuple[str, ...] = ()
     roots: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def plant_seconds(self) -> float:
+        """How often a synthetic session is planted: three in a window, so that one that is late is no loss."""
+        return self.reporting_window_seconds / 3
+
 
 def limits(settings: Settings) -> Limits:
     """

@@ -5,7 +5,8 @@
 -- source: committed (the cursors of commit lines)
 -- refresh: replace source_key
 --
--- offset_bytes is the end of the last complete line. Counts are since the generation began.
+-- offset_bytes is the end of the last complete line. Counts are since the generation began. What the daemon planted itself is
+-- not in here.
 WITH moved AS (
     SELECT
         unnest(map_entries(cur)) AS entry,
@@ -20,6 +21,7 @@ latest AS (
         arg_max(entry.value, line) AS cursor,
         max(committed_at) AS committed_at
     FROM moved
+    WHERE entry.value.agent <> 'sentinel'
     GROUP BY ALL
 )
 SELECT
