@@ -24,6 +24,7 @@ Event = Literal[
     "disk_full",  #: nothing more is read until there is room; the sources keep what is unread
     "disk_has_room",  #: reading goes on
     "evidence_retired",  #: old segments were removed, as the configuration says; their totals stay
+    "health_silent",  #: nobody has asked for health for two reporting windows: whom it should alarm hears nothing
     "inbox_unusable",  #: nothing is taken from the inbox: others can write to it, or it cannot be read
     "messages_rejected",  #: messages of the inbox were no messages; they are kept aside
     "judge_failed",  #: one judgement of health could not be made; the others were

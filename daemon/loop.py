@@ -148,6 +148,7 @@ class Loop:
             at_once=("surroundings", "plant"),
         )
         self._lag, self._blind, self._silence = Lag(), Since(), Silence()
+        self._is_silent = False
         self._wall_clock = WallClock(clock)
         self._damages = 0 if log.recovery is None else len(log.recovery.damaged)
         # A large file takes longer than a turn should: it goes on, so it says so.
@@ -400,7 +401,11 @@ class Loop:
 
     def _held(self) -> heartbeat.Held:
         """Return for how long things have been so."""
-        unasked = self._silence.seconds(stamped_at(self._paths, "health"))
+        stamped = stamped_at(self._paths, "health")
+        unasked = self._silence.seconds(stamped)
+        was_silent, self._is_silent = self._is_silent, unasked > 2 * self._limits.reporting_window_seconds
+        if stamped is not None and self._is_silent and not was_silent:
+            self._journal.warning("health_silent", seconds=round(unasked))
         return heartbeat.Held(
             lag=self._lag.seconds(self._log.head.seq, self._projector.state.published_seq),
             blind=self._blind.seconds(is_so=bool(self._watch.blindness)),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from daemon import show
-from daemon.health.finding import Finding, by_severity
+from daemon.health.finding import Finding
 from daemon.lag import lag_events
 from daemon.living import Living, living
 from daemon.options import BadOption
@@ -162,7 +162,6 @@ def status(settings: Settings, *, as_json: bool) -> int:
         lag = lag_events(head, settings)
         losses = tables.losses()
         unreadable = tables.rows(_UNREADABLE)
-    findings = by_severity(daemon.findings())
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
@@ -174,7 +173,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         },
         "projection_lag_events": lag,
         "daemon": daemon.document(),
-        "findings": [finding.document() for finding in findings],
+        "findings": [finding.document() for finding in daemon.findings],
         "lost_events": losses,
         **sources,
         "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
@@ -187,7 +186,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
             f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
         )
         show.out(_daemon_line(document["daemon"]))
-    texts = [_told(finding) for finding in findings]
+    texts = [_told(finding) for finding in daemon.findings]
     if not daemon.is_running:
         texts += _told_by_tables(sources, unreadable, lag)
     for text in texts:
@@ -218,14 +217,16 @@ _UNREADABLE: Final = "SELECT source FROM high_water_marks WHERE state = 'unreada
 
 def _status_without_tables(daemon: Living, *, as_json: bool) -> int:
     """Show a daemon that has not published yet: it is young, or something keeps it from it."""
-    findings = by_severity(daemon.findings())
-    shown = [finding.document() for finding in findings]
+    shown = [finding.document() for finding in daemon.findings]
     document = {"schema": "tallystick.status/1", "daemon": daemon.document(), "findings": shown, "rows": []}
     if as_json:
         show.document(document)
     else:
         show.out(_daemon_line(daemon.document()))
-    for text in (*map(_told, findings), "there are no tables yet: the daemon publishes them after its first sweep"):
+    for text in (
+        *map(_told, daemon.findings),
+        "there are no tables yet: the daemon publishes them after its first sweep",
+    ):
         show.warn(text)
     return FINDINGS
 

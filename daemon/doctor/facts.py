@@ -8,7 +8,6 @@ from typing import Any, Final
 import duckdb
 
 from daemon.bootstrap import roots
-from daemon.health.judge import judge
 from daemon.health.report import document as health_document
 from daemon.living import living
 from daemon.settings import Settings
@@ -49,7 +48,7 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": version("tallystick"),
-        "health": health_document(alive.case, judge(alive.case)),
+        "health": health_document(alive.case, alive.judged),
         "daemon": alive.document(),
         "places": {
             "home": str(settings.home),

@@ -38,6 +38,7 @@ _BY_PRESENCE: Final[dict[Presence, tuple[Judgement, ...]]] = {
         sources.plugin_failed,
         watchers.clock_set,
         watchers.health_silent,
+        watchers.config_refused,
         watchers.signals,
     ),
 }

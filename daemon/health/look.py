@@ -1,4 +1,4 @@
-"""What can be seen of a daemon from outside: its files, its process, its disk; files are read, nothing else."""
+"""What can be seen of a daemon from outside, by reading files alone: its heartbeat, its process, its disk."""
 
 import os
 import time

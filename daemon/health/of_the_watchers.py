@@ -63,6 +63,14 @@ def reconcile_silent(case: Case) -> Iterator[Finding]:
         yield case.found("reconcile_silent", message, case.steps.timers(), held_seconds=age)
 
 
+def config_refused(case: Case) -> Iterator[Finding]:
+    """The configuration was changed into something that cannot be read."""
+    failure = case.said.word("config", "failure")
+    if failure is not None:
+        message = f"the changed configuration cannot be read ({failure}): the daemon goes by the one before"
+        yield case.found("judge_failed", message, case.steps.log(), source="config")
+
+
 def signals(case: Case) -> Iterator[Finding]:
     """Pass on what the daemon's own judges found; that they were not asked, or cannot be understood, is a finding."""
     stated = case.said.list("signals")

@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 
 from daemon import show
-from daemon.health.case import case_of
+from daemon.health.case import Case, case_of
 from daemon.health.finding import Finding, by_severity, worst
 from daemon.health.judge import judge
 from daemon.health.look import look
@@ -33,14 +33,19 @@ def main(home: str | None, state_directory: str | None, *, as_json: bool) -> int
 
 def health(settings: Settings, *, as_json: bool) -> int:
     """Say how it is; returns 0 ok, 1 warning, 2 critical, 3 unknown, whether somebody can take the answer or not."""
-    looked = look(settings.state, lambda: None if _is_by_hand() else _stamped(settings.state))
-    case = case_of(looked, datetime.now(UTC), str(settings.state.root), options(settings))
-    findings = judge(case)
+    case, findings = judged(settings, leaves_stamp=not _is_by_hand())
     answer = json.dumps(document(case, findings), indent=1) if as_json else line(case, findings)
     if not as_json:
         _tell(findings)
     _say(answer)
     return EXIT_CODES[worst(findings)]
+
+
+def judged(settings: Settings, *, leaves_stamp: bool = False) -> tuple[Case, list[Finding]]:
+    """Look once and judge what is seen; when *leaves_stamp*, the age of the last one is still that before this run."""
+    looked = look(settings.state, lambda: _stamped(settings.state) if leaves_stamp else None)
+    case = case_of(looked, datetime.now(UTC), str(settings.state.root), options(settings))
+    return case, judge(case)
 
 
 def _stamped(paths: StatePaths) -> str | None:

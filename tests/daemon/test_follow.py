@@ -123,7 +123,7 @@ def test_a_daemon_that_never_was_is_no_finding(host: Host) -> None:
     """
     A host with single passes only has none.
     """
-    assert ("none", []) == (living(host.settings).state, living(host.settings).findings())
+    assert ("none", []) == (living(host.settings).state, living(host.settings).findings)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_heartbeat_is_judged_by_its_age(host: Host, state: str, ago_seconds: i
     beat(host, {"state": state}, ago_seconds)
 
     assert expected == living(host.settings).state
-    assert (expected != "running") == bool(living(host.settings).findings())
+    assert (expected != "running") == bool(living(host.settings).findings)
 
 
 def test_a_daemon_whose_process_is_gone_is_silent_after_two_beats(host: Host) -> None:
@@ -210,7 +210,7 @@ def test_a_heartbeat_of_nonsense_ends_nobody(host: Host, over: dict[str, Any]) -
     beat(host, over)
 
     assert living(host.settings).document()
-    assert isinstance(living(host.settings).findings(), list)
+    assert isinstance(living(host.settings).findings, list)
 
 
 def test_a_daemon_that_has_published_nothing_yet_is_shown(host: Host) -> None:
