@@ -43,11 +43,18 @@ def standing(settings: Settings, system: Sequence[Path] = _SYSTEM, user: Sequenc
     """Look what is enabled now."""
     directories = system if settings.manager == "system" else (settings.user_units, *user)
     unit = settings.unit or USER_UNIT
-    if settings.unit is None and not any((each / unit).exists() for each in directories):
+    if settings.unit is None and not any(_is_there(each / unit) for each in directories):
         return Standing()
     return Standing(
         settings.manager, settings.unit, is_enabled(unit, directories), is_enabled(timer_of(unit), directories)
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a home that this user may not enter holds no unit of this user
+        return False
 
 
 def timer_of(unit: str) -> str:
