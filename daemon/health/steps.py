@@ -58,6 +58,10 @@ class Steps(NamedTuple):
         """Return what shows whose a place is, and how large."""
         return shlex.join(["ls", "-ld", path])
 
+    def list_state(self) -> str:
+        """Return what shows whose the files of the state directory are, how large, and what stands in their place."""
+        return shlex.join(["ls", "-la", self.state_directory])
+
     def disk(self) -> str:
         """Return what shows how full the disk of the state directory is."""
         return shlex.join(["df", "-h", self.state_directory])
