@@ -14,11 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from asked import asked
 from cold import cold
 from live import live
 from refresh import refresh
 
-PARTS = ("cold", "live", "refresh")
+PARTS = ("cold", "live", "refresh", "health")
 
 
 def main() -> None:
@@ -42,6 +43,8 @@ def main() -> None:
         live(chosen.files, chosen.seconds, chosen.megabytes)
     if "refresh" in parts:
         refresh(chosen.events)
+    if "health" in parts:
+        asked(20)
 
 
 if __name__ == "__main__":
