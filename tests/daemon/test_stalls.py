@@ -351,6 +351,7 @@ def test_a_frozen_mark(host: Host) -> None:
 
 def stays_well(it: Patient, seconds: float) -> None:
     """Ask again and again; every answer is that all is well."""
+    until(lambda: it.run.health()["signals"] is not None, "tables and host are judged")
     it.is_well()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
