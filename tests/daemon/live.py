@@ -46,14 +46,14 @@ except TallystickError as error:
 """
 
 
-def until(condition: Callable[[], T], what: str) -> T:
+def until(condition: Callable[[], T], what: str, pause_seconds: float = 0.02) -> T:
     """Return the first true value of *condition*; whatever is not so in time fails with *what*."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
     pytest.fail(f"in vain: {what}")
 
 
