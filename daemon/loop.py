@@ -381,6 +381,8 @@ class Loop:
         try:
             self._limits = self._reload()
             self._config_failure = None
+            if self.state != "starting":
+                self._schedule.start()  # what is looked at now and then is looked at now
             self._journal.info("config_reloaded")
         except TallystickError as error:
             self._config_failure = str(error.facts.get("rule") or error.facts.get("reason"))
