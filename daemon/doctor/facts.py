@@ -1,7 +1,9 @@
 """What the page shows, gathered; a part that cannot be told hides none of the others."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -9,7 +11,12 @@ import duckdb
 
 from daemon.bootstrap import roots
 from daemon.health.report import document as health_document
+from daemon.health.retention_race import races, races_on_disk
+from daemon.hooks.agents import AGENTS
+from daemon.hooks.installed import installed
 from daemon.living import living
+from daemon.service.condition import condition
+from daemon.service.installed import own
 from daemon.settings import Settings
 from projections.read import Tables, plain
 from state.errors import TallystickError
@@ -34,6 +41,9 @@ VARIABLES: Final = (
 #: Tables that the page shows as they are, by their name on it.
 _SHOWN: Final[Mapping[str, str]] = {
     "sources": "SELECT * FROM freshness ORDER BY agent",
+    "versions": "SELECT * FROM drift",
+    "flatlines": "SELECT * FROM flatlines WHERE is_flatline ORDER BY day DESC, agent LIMIT 30",
+    "hooks": "SELECT * FROM hooks ORDER BY hook, agent",
 }
 
 
@@ -44,7 +54,7 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
     ``tables`` is null where there are none that can be read; ``tables_problem`` then says why.
     """
     alive = living(settings)
-    tables, problem = _tables(settings)
+    tables, problem = _tables(settings, is_running=alive.is_running)
     return {
         "schema": SCHEMA,
         "version": version("tallystick"),
@@ -57,7 +67,9 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
             "has_configuration": settings.config_file.exists(),
         },
         "variables": {name: environment[name] for name in VARIABLES if environment.get(name)},
+        "service": condition(own(settings)).document(),
         "roots": _roots(settings),
+        "hooks": [_hook(settings, hook) for hook in AGENTS],
         "tables": tables,
         "tables_problem": problem,
     }
@@ -70,15 +82,24 @@ def _roots(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _tables(settings: Settings) -> tuple[dict[str, list[dict[str, Any]]] | None, str | None]:
+def _hook(settings: Settings, hook: str) -> dict[str, Any]:
+    found = installed(settings, hook)
+    return {"hook": hook, "agent": AGENTS[hook], "state": found.state, "path": str(found.path)}
+
+
+def _tables(settings: Settings, *, is_running: bool) -> tuple[dict[str, list[dict[str, Any]]] | None, str | None]:
+    """Return what the tables say; where no daemon reads, also what lies on the disk and nobody has met yet."""
+    ask = races if is_running else races_on_disk
     try:
         with Tables(settings.state.published) as tables:
-            return {name: _plain(tables.rows, query) for name, query in _SHOWN.items()}, None
+            shown = {name: tables.rows(query) for name, query in _SHOWN.items()}
+            shown["clean_up"] = [asdict(race) for race in ask(settings, tables.connection, datetime.now(UTC))]
+            return {name: [_plain(row) for row in rows] for name, rows in shown.items()}, None
     except TallystickError as error:
         return None, str(error)
     except duckdb.Error as error:
         return None, type(error).__name__
 
 
-def _plain(rows: Callable[[str], list[dict[str, Any]]], query: str) -> list[dict[str, Any]]:
-    return [{name: plain(value) for name, value in row.items()} for row in rows(query)]
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(value) for name, value in row.items()}

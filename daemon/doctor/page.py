@@ -11,16 +11,39 @@ from daemon.settings import Settings
 
 DONE, FINDINGS = 0, 1
 
-_SOURCE_COLUMNS: Final = (
-    "agent",
-    "state",
-    "files",
-    "backlog_bytes",
-    "unreadable_paths",
-    "unmetered_files",
-    "newest_source_event_at",
-    "newest_ingest_at",
-)
+#: Tables of the page, by their name among the facts: title and columns. One without rows is left out.
+_TABLES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "sources": (
+        "what was read",
+        (
+            "agent",
+            "state",
+            "files",
+            "backlog_bytes",
+            "unreadable_paths",
+            "unmetered_files",
+            "newest_source_event_at",
+            "newest_ingest_at",
+        ),
+    ),
+    "versions": (
+        "versions of agents, and the part of their answers that states usage",
+        ("agent", "agent_version", "state", "lines", "recognised_lines", "usage_statements", "turns_without_usage",
+         "metered_share", "floor_share"),
+    ),
+    "clean_up": (
+        "how long unread logs still live: agents delete their own",
+        ("agent", "cleanup_days", "oldest_unread_at", "days_left"),
+    ),
+    "hooks": (
+        "hooks that ran",
+        ("hook", "last_ran_at", "last_event", "last_effect", "last_skip", "last_source_id", "runs", "failed"),
+    ),
+    "flatlines": (
+        "days with signs of work and no measured token",
+        ("day", "agent", "tasks", "activities", "commits", "silent_tallies"),
+    ),
+}  # fmt: skip
 
 
 def doctor(settings: Settings, *, as_json: bool) -> int:
@@ -41,10 +64,13 @@ def page(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _findings(found["health"]["findings"])
     yield ""
     yield from _daemon(found["daemon"])
+    yield from _service(found["service"], is_running=found["daemon"]["state"] in ("starting", "running", "paused"))
     yield from _places(found["places"], found["variables"])
     yield from _runs(found["health"]["last_runs"])
     yield ""
     yield from _roots(found["roots"])
+    yield ""
+    yield from _hooks(found["hooks"])
 
 
 def _findings(findings: list[dict[str, Any]]) -> Iterator[str]:
@@ -61,6 +87,19 @@ def _daemon(said: Mapping[str, Any]) -> Iterator[str]:
     age = said["heartbeat_age_seconds"]
     heard = "never heard" if age is None else f"pid {said['pid']}, heard {age} s ago"
     yield f"daemon         {said['state']}, {heard}"
+
+
+def _service(service: Mapping[str, Any], *, is_running: bool) -> Iterator[str]:
+    """Yield how this user's own service stands; what is missing is no more than a remark while a daemon runs."""
+    stands = "installed" if service["is_installed"] else "not installed"
+    if service["state"] is not None:
+        stands = f"{service['state']}, {'enabled' if service['is_enabled'] else 'not enabled'}"
+    yield f"service        {service['unit']}: {stands}"
+    for each in service["findings"]:
+        if service["is_installed"] or not is_running:
+            yield f"               {each['message']}"
+            if each["next"] is not None:
+                yield f"               $ {each['next']}"
 
 
 def _places(places: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[str]:
@@ -84,11 +123,20 @@ def _roots(roots: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  {each['agent']:<12}  {each['path']}{'' if each['exists'] else ' (not there)'}"
 
 
+def _hooks(hooks: list[dict[str, Any]]) -> Iterator[str]:
+    yield "hooks in agents' settings"
+    for each in hooks:
+        yield f"  {each['hook']:<12}  {each['state'].replace('_', ' ')}: {each['path']}"
+
+
 def _tables(found: Mapping[str, Any]) -> None:
-    if found["tables"] is None:
+    tables = found["tables"]
+    if tables is None:
         show.out("")
         show.out(show.safe(f"no tables: {found['tables_problem']}"))
         return
-    show.out("")
-    show.out("what was read")
-    show.table(_SOURCE_COLUMNS, found["tables"]["sources"])
+    for name, (title, columns) in _TABLES.items():
+        if tables[name]:
+            show.out("")
+            show.out(title)
+            show.table(columns, tables[name])
