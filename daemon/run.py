@@ -104,6 +104,8 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
         projector.join(_LAST_REFRESH_SECONDS)
         loop.finish()
         journal.info("daemon_stopped", head_seq=log.head.seq)
+    if projector.is_alive():  # within the database, which would abort the interpreter's own end: all else is done
+        os._exit(0)
     return 0
 
 

@@ -602,3 +602,33 @@ def test_heartbeat_tells_of_every_thread(host: Host) -> None:
         assert {"loop", "projector", "checkouts", "watch", "scheduler"} == set(workers)
         assert [True] * 5 == [each["is_alive"] for each in workers.values()]
         assert ["watch"] == [name for name, each in workers.items() if each["age_seconds"] is None]
+
+
+#: The tables are asked something that takes for ever, and nobody waits for the answer when it ends.
+_LOST_IN_THE_DATABASE = """
+import json, os, sys
+from pathlib import Path
+import daemon.run
+from daemon.loop import Pace
+from daemon.projector import Projector
+from daemon.settings import load
+def get_lost(self, projection):
+    Path(sys.argv[1], "lost").touch()
+    projection.connection.execute("SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b").fetchall()
+Projector._judge_when_due = get_lost
+daemon.run._LAST_REFRESH_SECONDS = 0.1
+os.umask(0o077)
+sys.exit(daemon.run.run(load(sys.argv[1], sys.argv[2]), pace=Pace(**json.loads(sys.argv[3]))))
+"""
+
+
+def test_a_database_that_does_not_answer_does_not_spoil_the_end(host: Host) -> None:
+    """
+    The daemon was asked to end, and what it read is committed: an interpreter that aborts would look like a failure.
+    """
+    append(host.claude(), claude_line("msg_a", 1))
+    with daemon(host, script=_LOST_IN_THE_DATABASE) as live:
+        until((host.home / "lost").exists, "the tables are being asked")
+
+        assert 0 == live.stop()
+        assert "stopped" == live.health()["state"]
