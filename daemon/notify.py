@@ -5,6 +5,10 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Final
+
+#: A manager under load has a full queue: so long is waited for room in it, in seconds, as READY=1 is said once only.
+_SECONDS: Final = 5.0
 
 
 class Notify:
@@ -30,7 +34,8 @@ class Notify:
     def tell(self, *lines: str) -> None:
         """Say *lines* (`READY=1`). What does not arrive is made up for: a silent service is started anew."""
         if self._address:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(_SECONDS)
                 sender.sendto("\n".join(lines).encode(), self._address)
 
     def tell_status(self, status: str) -> None:
