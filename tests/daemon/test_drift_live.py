@@ -172,7 +172,7 @@ def test_a_task_without_tokens_is_told_within_a_window(host: Host) -> None:
         until(lambda: run.health().get("signals") is not None, "everybody was asked")
         assert [] == signals(run, "flatline")
 
-        report = "task report T-1 --status completed --agent claude_code --origin agent"
+        report = "task report T-1 completed --agent claude_code --origin agent"
         assert 0 == typed(host, f"tallystick {report}")
 
         (finding,) = until(lambda: signals(run, "flatline"), "the flatline is told")
@@ -185,6 +185,15 @@ def test_a_task_without_tokens_is_told_within_a_window(host: Host) -> None:
 
 # -- the sentinel ----------------------------------------------------------------------------------------------------
 
+OTHERS = [
+    "SELECT * FROM sessions",
+    "SELECT * FROM tasks",
+    "SELECT * FROM freshness",
+    "SELECT * FROM unattributed",
+    "SELECT * FROM rejected",
+    "SELECT agent, source FROM high_water_marks ORDER BY source_key",
+    "SELECT agent, agent_version, lines FROM drift",
+]
 SENTINEL = "[health]\nsentinel = true\nreporting_window_seconds = 3\n"
 
 
@@ -193,15 +202,8 @@ def totals(host: Host) -> list[Any]:
     with Tables(host.state.published) as tables:
         by = [("agent",), ("day", "model"), ("session",), ("repo", "task"), ("workstream",), ("branch",)]
         counted = [usage_document(tables, each, Window(), ("allocated", "estimated", "superseded")) for each in by]
-        others = ["sessions", "tasks", "repos", "freshness", "unattributed", "high_water_marks", "rejected", "drift"]
-        names = [tables.rows(f"SELECT * EXCLUDE ({gone}) FROM {name}") for name, gone in excluded(others)]  # noqa: S608
-    return [[each["rows"], each["totals"], each["unmetered_sources"]] for each in counted] + names
-
-
-def excluded(names: list[str]) -> list[tuple[str, str]]:
-    """Name the columns that the time of asking changes."""
-    times = {"drift": "last_at", "high_water_marks": "committed_at"}
-    return [(name, times.get(name, "agent")) for name in names if name != "repos"]
+        others = [tables.rows(query) for query in OTHERS]
+    return [[each["rows"], each["totals"], each["unmetered_sources"]] for each in counted] + others
 
 
 def test_a_planted_session_comes_out_and_is_in_no_total(host: Host) -> None:
