@@ -200,10 +200,10 @@ SENTINEL = "[health]\nsentinel = true\nreporting_window_seconds = 3\n"
 def totals(host: Host) -> list[Any]:
     """Return everything that adds up."""
     with Tables(host.state.published) as tables:
-        by = [("agent",), ("day", "model"), ("session",), ("repo", "task"), ("workstream",), ("branch",)]
-        counted = [usage_document(tables, each, Window(), ("allocated", "estimated", "superseded")) for each in by]
+        by = ("agent", "day", "model", "session", "repo", "task")
+        counted = usage_document(tables, by, Window(), ("allocated", "estimated", "superseded"))
         others = [tables.rows(query) for query in OTHERS]
-    return [[each["rows"], each["totals"], each["unmetered_sources"]] for each in counted] + others
+    return [counted["rows"], counted["totals"], counted["unmetered_sources"], *others]
 
 
 def test_a_planted_session_comes_out_and_is_in_no_total(host: Host) -> None:
