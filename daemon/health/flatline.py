@@ -3,8 +3,9 @@ Whether an agent works and not one token of it is measured.
 
 A sign of work is covered when tokens of its agent were measured since a window before it: a task is reported, and a
 commit made, after the work. A sign that stays uncovered for a third of a window is a flatline, until tokens are
-measured again or a day has passed. What an agent says itself is proof of its work; a commit and an operator's report
-may be anybody's, so they count only while files of the agent grow.
+measured again or a day has passed. What an agent says itself is proof of its work. A commit and an operator's report
+may be anybody's: they are proof while files of the agent grow, else a hint; so are files that keep growing without
+anything in them that should be counted. A hint alone makes a warning, for as long as a window.
 """
 
 from collections.abc import Callable, Iterable
@@ -89,17 +90,48 @@ second_hand AS (
     FROM recent
     WHERE kind = 'task' AND origin = 'operator'
 ),
+growing AS (
+    SELECT agent
+    FROM growth
+    WHERE told_at >= $hint_at
+    GROUP BY agent
+    HAVING max(told_at) - min(since) >= $window / 3
+),
 signs AS (
-    SELECT *
+    SELECT
+        *,
+        kind <> 'growth' AS is_proof
     FROM first_hand
     UNION ALL
-    SELECT s.*
+    SELECT
+        s.*,
+        true AS is_proof
     FROM second_hand AS s
     SEMI JOIN growth AS g
         ON
             s.agent = g.agent
             AND s.happened_at - $window <= g.told_at
             AND s.happened_at + $window >= g.since
+    UNION ALL
+    SELECT
+        s.*,
+        false AS is_proof
+    FROM second_hand AS s
+    ANTI JOIN growth AS g
+        ON
+            s.agent = g.agent
+            AND s.happened_at - $window <= g.told_at
+            AND s.happened_at + $window >= g.since
+    WHERE s.happened_at >= $hint_at
+    UNION ALL
+    SELECT
+        g.agent,
+        g.since AS happened_at,
+        'growth' AS kind,
+        false AS is_proof
+    FROM growth AS g
+    SEMI JOIN growing AS o ON g.agent = o.agent
+    WHERE g.signs = 0 AND g.since >= $hint_at
 ),
 counted AS (
     SELECT
@@ -146,7 +178,8 @@ SELECT
     count_if(s.kind = 'task') AS tasks,
     count_if(s.kind = 'activity') AS activities,
     count_if(s.kind = 'git_commit') AS commits,
-    count_if(s.kind = 'growth') AS tallies
+    count_if(s.kind = 'growth') AS tallies,
+    bool_or(s.is_proof) AS is_proven
 FROM signs AS s
 LEFT JOIN covers AS m ON s.agent IS NOT DISTINCT FROM m.agent
 WHERE
@@ -165,9 +198,10 @@ def flatlines(
     window = timedelta(seconds=window_seconds)
 
     def judge(connection: duckdb.DuckDBPyConnection, now: datetime) -> Iterable[Finding]:
-        for agent, since, tasks, activities, commits, tallies in _uncovered(connection, window, now):
-            if tasks + activities + commits + tallies >= canary_events:
-                yield _finding(agent, since, tasks=tasks, activities=activities, commits=commits, tallies=tallies)
+        for agent, since, tasks, activities, commits, tallies, is_proven in _uncovered(connection, window, now):
+            counts = {"tasks": tasks, "activities": activities, "commits": commits, "tallies of growing files": tallies}
+            if sum(counts.values()) >= canary_events:
+                yield _finding(agent, since, counts, is_proven=is_proven)
 
     return judge
 
@@ -180,18 +214,18 @@ def _uncovered(connection: duckdb.DuckDBPyConnection, window: timedelta, now: da
     if first is None or first[0] is None:
         return []  # nothing was read for a day
     asked = {"first_seq": first[0], "from_at": from_at, "settled_at": now_at - window / 3, "window": window}
+    asked["hint_at"] = now_at - window
     return connection.execute(_UNCOVERED, asked).fetchall()
 
 
-def _finding(agent: str | None, since: datetime, **counts: int) -> Finding:
-    """Return the finding; files that grow are less than proof that somebody works."""
+def _finding(agent: str | None, since: datetime, counts: dict[str, int], *, is_proven: bool) -> Finding:
+    """Return the finding; what may be somebody else's, and files that grow, are less than proof that an agent works."""
     signs = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    is_growth_alone = counts["tallies"] == sum(counts.values())
     return Finding(
         "flatline",
         agent,
         since.replace(tzinfo=UTC).isoformat(timespec="seconds"),
         f"{agent or 'this host'} works ({signs}) and no token was measured since",
         "tallystick adapters list",
-        "warning" if is_growth_alone else None,
+        None if is_proven else "warning",
     )

@@ -114,7 +114,7 @@ def test_growing_files_alone_are_a_warning(ledger: Ledger) -> None:
     "facts",
     [
         pytest.param({"lines": 12}, id="a stub: opened and closed"),
-        pytest.param({"lines": 900, "bytes": 10**7}, id="a tool runs and reports"),
+        pytest.param({"lines": 900, "bytes": 10**7}, id="a tool that reported for a minute"),
         pytest.param({"missed": 9, "is_history": True}, id="old logs, read for the first time"),
     ],
 )
@@ -127,28 +127,50 @@ def test_growth_with_nothing_to_count_is_none(ledger: Ledger, facts: dict[str, A
     assert [] == found(ledger, 50)
 
 
-def test_a_commit_counts_while_the_agent_is_at_work_there(ledger: Ledger) -> None:
+def test_files_that_keep_growing_without_a_token_are_a_warning(ledger: Ledger) -> None:
     """
-    It may be anybody's: only of an agent whose files grow meanwhile, and whose lines named the checkout.
+    A session that is waited for grows once; one that grows for minutes should have measured something.
+    """
+    ledger.write([measured(0), *(grown(at, lines=9) for at in range(30, 37))])
+
+    assert [("claude_code", "warning")] == found(ledger, 38)
+    assert [] == found(ledger, 60)
+
+
+def test_a_commit_of_the_agents_checkout_is_proof_while_it_works(ledger: Ledger) -> None:
+    """
+    It may be anybody's: proof of an agent whose files grow meanwhile, else a hint for as long as a window.
     """
     ledger.write([measured(0, cwd="/w/app/src"), commit("/w/app", 60), commit("/w/other", 60)])
-    assert [] == found(ledger, 70)
+    assert [("claude_code", "warning")] == found(ledger, 70)
+    assert [] == found(ledger, 80)
 
     ledger.write([grown(61, lines=3)])
 
     assert [("claude_code", "critical")] == found(ledger, 70)
 
 
-def test_an_operator_who_closes_a_task_hours_later_has_used_no_tokens(ledger: Ledger) -> None:
+def test_an_operator_who_closes_a_task_hours_later_leaves_a_hint(ledger: Ledger) -> None:
     """
-    Only the agent's own report is proof; an operator's counts while the agent is at work.
+    Only the agent's own report is proof; an operator's is while the agent is at work.
     """
     ledger.write([measured(0), task(300, origin="operator"), task(300, origin="bulk_import")])
+    assert [("claude_code", "warning")] == found(ledger, 310)
+    assert [] == found(ledger, 310, canary_events=2)
     assert [] == found(ledger, 320)
 
     ledger.write([grown(301, lines=3)])
 
     assert [("claude_code", "critical")] == found(ledger, 320)
+
+
+def test_a_task_of_nobody_is_the_hosts_hint(ledger: Ledger) -> None:
+    """
+    An operator closes a task and names no agent: on a host on which nothing was measured that is worth a look.
+    """
+    ledger.write([task(300, agent=None, origin="operator")])
+
+    assert [(None, "warning")] == found(ledger, 310)
 
 
 @pytest.mark.parametrize(("what", "is_work"), [("turn_ended", True), ("session_started", False), ("waiting", False)])
