@@ -22,7 +22,8 @@ from adapters.contract import Header, LineRejected, Observation, Root, SentinelS
 from adapters.decode import log_stem
 from daemon.discover import Place
 from daemon.health.finding import Finding
-from daemon.settings import Settings
+from daemon.health.steps import Steps
+from daemon.settings import Settings, options
 from projections.read import NothingPublished, Tables, TablesUnusable
 from state.errors import DiskFull, LogIoError, StateUnusable
 from state.files import as_known, write_all
@@ -150,7 +151,13 @@ class Lookout:
         silent_seconds = time.monotonic() - self._seen_at
         if silent_seconds > self._window_seconds:
             message = f"no planted session came out of the published tables for {round(silent_seconds)} seconds"
-            yield Finding("sentinel_lost", None, None, message, "tallystick service restart")
+            yield Finding("sentinel_lost", None, None, message, _restart(settings))
+
+
+def _restart(settings: Settings) -> str:
+    """Return what ends this daemon and starts it, by whoever keeps it running."""
+    how = Steps(str(settings.state.root), options(settings), settings.manager, settings.unit)
+    return how.restart(os.getpid())
 
 
 def _newest(paths: StatePaths) -> str | None:

@@ -52,10 +52,10 @@ def codex_answers(start: int, count: int = 5) -> bytes:
     "names",
     [
         pytest.param({"token_count": "tokenCount", "total_token_usage": "totals"}, id="two keys"),
-        pytest.param({"token_count": "tokenCount"}, id="the event"),
-        pytest.param({"total_token_usage": "totals"}, id="the total"),
-        pytest.param({"info": "usageInfo"}, id="info"),
-        pytest.param({"payload": "data"}, id="payload"),
+        pytest.param({"token_count": "tokenCount"}, id="the event", marks=pytest.mark.slow),
+        pytest.param({"total_token_usage": "totals"}, id="the total", marks=pytest.mark.slow),
+        pytest.param({"info": "usageInfo"}, id="info", marks=pytest.mark.slow),
+        pytest.param({"payload": "data"}, id="payload", marks=pytest.mark.slow),
         pytest.param({"type": "kind"}, id="type"),
     ],
 )
@@ -79,7 +79,15 @@ def test_a_key_of_codex_under_another_name_is_loud_and_recovers(host: Host, name
         until(lambda: not signals(run, "drift"), "the drift is over")
 
 
-@pytest.mark.parametrize("name", ["usage", "message", "assistant", "type"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "usage",
+        pytest.param("message", marks=pytest.mark.slow),
+        "assistant",
+        pytest.param("type", marks=pytest.mark.slow),
+    ],
+)
 def test_a_key_of_claude_code_under_another_name_is_loud(host: Host, name: str) -> None:
     """
     In a log that was read all the time, and of a version that never states usage.
@@ -195,6 +203,8 @@ OTHERS = [
     "SELECT agent, agent_version, lines FROM drift",
 ]
 SENTINEL = "[health]\nsentinel = true\nreporting_window_seconds = 3\n"
+#: Long enough for a slow machine; planted is three times as often.
+PATIENT = SENTINEL.replace("= 3", "= 24")
 
 
 def totals(host: Host) -> list[Any]:
@@ -214,7 +224,7 @@ def test_a_planted_session_comes_out_and_is_in_no_total(host: Host) -> None:
     host.ingest()
     before = totals(host)
 
-    with daemon(host, pace=PACE, environment=configured(host, SENTINEL)) as run:
+    with daemon(host, pace=PACE, environment=configured(host, PATIENT)) as run:
         seen = until(lambda: planted(host), "a planted session is published")
         until(lambda: planted(host) != seen, "another one is published")
 
@@ -248,6 +258,7 @@ def test_a_planted_session_that_does_not_come_out_is_told(host: Host) -> None:
         until(lambda: not signals(run, "sentinel_lost"), "it comes out again")
 
 
+@pytest.mark.slow
 def test_published_tables_that_are_deleted_are_made_anew(host: Host) -> None:
     """
     And planted sessions come out of them as before.

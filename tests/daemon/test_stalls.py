@@ -370,7 +370,7 @@ def test_idle_windows_give_no_alarm(host: Host) -> None:
     """
     Nobody works, and nothing is wrong.
     """
-    an_idle_day(host, 25)
+    an_idle_day(host, 22)
 
 
 @pytest.mark.slow
@@ -410,7 +410,7 @@ def test_work_with_pauses_gives_no_alarm(host: Host) -> None:
     """
     Half lines, pauses and files that are rewritten are how agents work.
     """
-    an_active_day(host, 35)
+    an_active_day(host, 25)
 
 
 @pytest.mark.slow
