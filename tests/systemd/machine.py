@@ -24,8 +24,11 @@ HOME: Final = Path("/home/ann")
 COMMANDS: Final = Path(sys.executable).parent
 
 _NEEDS: Final = ("systemd-nspawn", "dbus-daemon", "nsenter", "unshare", "setpriv", "runuser", "useradd")
-#: With mounts of its own, and gone with this process.
-_ALONE: Final = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private")
+#: With mounts and processes of its own: whoever ends the first of them ends all, and so does the end of this process.
+_ALONE: Final = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
+)
 #: Longer than any command here takes, in seconds.
 _SECONDS: Final = 60.0
 
@@ -67,9 +70,11 @@ class Machine:
         return self
 
     def end(self) -> None:
-        """Switch it off."""
+        """Switch it off, and see that it is."""
+        init = self._init
         self._nspawn.kill()
         self._nspawn.wait()
+        until(lambda: init is None or not Path(f"/proc/{init}").exists(), "the machine is gone")
 
     def _has_booted(self) -> bool:
         assert self._nspawn.poll() is None, self._console.read_text()
@@ -79,9 +84,10 @@ class Machine:
     def _init(self) -> int | None:
         """Return the machine's first process, as this one sees it."""
         with contextlib.suppress(OSError):  # while it boots, children come and go
-            for child in Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split():
-                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
-                    return int(child)
+            for outer in _children(self._nspawn.pid):
+                for child in _children(outer):
+                    if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                        return child
         return None
 
     def path(self, inside: str | Path) -> Path:
@@ -129,6 +135,10 @@ class Machine:
         inside.chmod(mode)
         for each in made:
             os.chown(each, *((USER_ID, USER_ID) if owner == USER else (0, 0)))
+
+
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 @contextmanager
