@@ -414,9 +414,8 @@ def _token_count(read: Line, payload: EventMessage, header: Header) -> tuple[Obs
         return USAGE_LOST
     created = utc_time(read.timestamp)
     # Evidence is the increase of the total: where only the last response is left of it, little can be counted.
-    lost = () if info.total_token_usage is not None else (TurnUnmetered(),)
     return (
-        *lost,
+        *_lost(info.total_token_usage),
         UsageStated(
             basis="counter",
             witness="counter",
@@ -428,6 +427,17 @@ def _token_count(read: Line, payload: EventMessage, header: Header) -> tuple[Obs
             raw=raw,
         ),
     )
+
+
+def _lost(usage: TotalUsage | None) -> tuple[Observation, ...]:
+    """State that a part of what every version writes is missing: it has another name by now."""
+    is_whole = usage is not None and None not in (
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.output_tokens,
+        usage.total_tokens,
+    )
+    return () if is_whole else (TurnUnmetered(),)
 
 
 def _record(read: Line, record: UsageRecord, header: Header, witness: Witness) -> tuple[Observation, ...]:
@@ -442,6 +452,7 @@ def _record(read: Line, record: UsageRecord, header: Header, witness: Witness) -
         flags = (*flags, "identity_inferred")
     created = utc_time(read.timestamp)
     return (
+        *_lost(usage),
         UsageStated(
             source_id=f"{thread}:{response or _content(record, raw)}",
             basis="call",

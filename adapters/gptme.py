@@ -124,7 +124,9 @@ class Gptme:
             return (LineRejected(code="out_of_range", field="usage"),)
         if raw:
             # All zero is a call too: gptme keeps no failed call, so the provider answered, and said zero.
-            return (_stated(read, metadata, raw, header),)
+            # Half of a call: its other half has another name by now.
+            lost = NOTHING if {"input_tokens", "output_tokens"} <= raw.keys() else UNMETERED
+            return (_stated(read, metadata, raw, header), *lost)
         if read.role == "assistant" or metadata.usage is not None:
             return UNMETERED
         return NOTHING if read.role in KNOWN_ROLES else UNRECOGNISED

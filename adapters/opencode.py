@@ -178,7 +178,9 @@ def stated(message: Message, context: Context) -> tuple[Observation, ...]:
     # OpenCode begins each message with zeros: an answer that streams, one that was cut off, a provider that says
     # nothing, a shell command of the user's. None of them says that it cost nothing.
     if any(raw.values()):
-        return (_usage(message, context, raw),)
+        # Half of a call: its other half has another name by now.
+        lost = () if {"input", "output"} <= raw.keys() else (TurnUnmetered(agent_version=context.agent_version),)
+        return (_usage(message, context, raw), *lost)
     is_open = message.time is not None and message.time.created is not None and message.time.completed is None
     return (TurnUnmetered(agent_version=context.agent_version, is_open=is_open),)
 

@@ -523,7 +523,13 @@ def test_known_lines_without_tokens_say_nothing(kind):
     assert ((TurnEnded(),) if kind == "event_msg" else ()) == seen
 
 
-@pytest.mark.parametrize("renamed", ["token_count", "total_token_usage", "info", "type", "payload", "event_msg"])
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        *("token_count", "total_token_usage", "info", "type", "payload", "event_msg"),
+        *("input_tokens", "cached_input_tokens", "output_tokens", "total_tokens"),
+    ],
+)
 def test_a_key_under_another_name_is_seen(renamed):
     """
     A total that cannot be read any more is an answer without usage, or at least a line that we do not know.

@@ -63,8 +63,10 @@ def call(message, header=HEADER):
     """
     Read a message that is exactly one call.
     """
-    (only,) = read(message, header)
+    only, *lost = read(message, header)
     assert isinstance(only, UsageStated)
+    is_whole = only.input_tokens is not None and only.output_tokens is not None
+    assert ([] if is_whole else [TurnUnmetered()]) == lost
     return only
 
 
@@ -506,19 +508,25 @@ def test_half_an_emoji_in_the_text_costs_no_call(text):
     """
     A tool's output cut inside an emoji ends in half a character, which our decoder refuses; the call still counts.
     """
-    line = b'{"content": "' + text + b'", "role": "assistant", "metadata": {"usage": {"input_tokens": 1}}}'
+    line = (
+        b'{"content": "'
+        + text
+        + b'", "role": "assistant", "metadata": {"usage": {"input_tokens": 1, "output_tokens": 2}}}'
+    )
 
     (stated,) = ADAPTER.read_line(line, HEADER)
 
     assert isinstance(stated, UsageStated)
-    assert {"input_tokens": 1} == stated.raw
+    assert {"input_tokens": 1, "output_tokens": 2} == stated.raw
 
 
 def test_bytes_that_are_no_text_cost_no_call():
     """
     The agent itself reads such a log, with replacement characters; so its calls count here too.
     """
-    line = b'{"content": "\xff\xfe", "role": "assistant", "metadata": {"usage": {"input_tokens": 1}}}'
+    line = (
+        b'{"content": "\xff\xfe", "role": "assistant", "metadata": {"usage": {"input_tokens": 1, "output_tokens": 2}}}'
+    )
 
     (stated,) = ADAPTER.read_line(line, HEADER)
 
@@ -597,7 +605,7 @@ def sound(line):
     """
     seen = tuple(ADAPTER.read_line(line, HEADER))
 
-    assert len(seen) <= 1
+    assert len(seen) <= 1 + (TurnUnmetered() in seen)
     assert CANARY.encode() not in msgspec.json.encode(seen)
     for each in seen:
         if isinstance(each, LineRejected):
