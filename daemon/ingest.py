@@ -487,6 +487,7 @@ class Ingest:
             is_archive=source.is_compressed,
             modified_at=source.status.st_mtime,
             now=now,
+            begun_at=self._log.begun_at,
         )
         self._tallies.add(found.adapter.agent, merged(said), stored_path(found.path), now, of=of)
 

@@ -156,7 +156,7 @@ class Tallies:
         del self._tallies[key]
 
 
-def growth(*, is_first: bool, is_archive: bool, modified_at: float, now: datetime) -> str:
+def growth(*, is_first: bool, is_archive: bool, modified_at: float, now: datetime, begun_at: datetime | None) -> str:
     """
     Say what a look at a file reads: `growth`, `history`, or `both`.
 
@@ -165,12 +165,14 @@ def growth(*, is_first: bool, is_archive: bool, modified_at: float, now: datetim
         is_archive: It is compressed: nobody writes to it any more.
         modified_at: When it was written to, in seconds since 1970.
         now: When it is read.
+        begun_at: When this log began; what was written since is no history, however late it is read.
     """
     if is_archive:
         return "history"
     if not is_first:
         return "growth"
-    return "history" if now.timestamp() - modified_at >= HISTORY_SECONDS else "both"
+    is_new = begun_at is not None and modified_at >= begun_at.timestamp()
+    return "both" if is_new or now.timestamp() - modified_at < HISTORY_SECONDS else "history"
 
 
 def _event(key: Key, tally: _Tally, now: datetime) -> bytes:

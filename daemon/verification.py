@@ -10,6 +10,7 @@ from projections.read import NothingPublished, Tables, TablesUnusable
 from state.errors import LogCut
 from state.head import recall
 from state.verify import verify
+from state.vocabulary import SENTINEL
 
 #: At most so many changed files are named; the count is of all.
 CHANGED_SHOWN_MAX: Final = 100
@@ -70,9 +71,10 @@ def _sources(tables: Tables) -> dict[str, Any]:
             e.parser
         FROM events AS e
         LEFT JOIN items AS i ON e.source_generation = i.source_generation AND e.item_key = i.item_key
-        WHERE e.line_hash IS NOT NULL AND coalesce(e.code, '') <> 'too_long'
+        WHERE e.line_hash IS NOT NULL AND coalesce(e.code, '') <> 'too_long' AND e.agent <> ?
             AND (e.item_key IS NULL OR e.line_hash = i.line_hash)
-        """
+        """,
+        [SENTINEL],
     )
     places = [Place(**row) for row in rows]
     mark = tables.head().mark

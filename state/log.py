@@ -19,7 +19,7 @@ from state.recover import Recovery, Survey, quarantine, recovery_event, survey
 from state.segment import NO_CHAIN, Position, Seal, ascii_json, numbered
 from state.tip import Tip, Writer, opened
 from state.tombstones import is_retired
-from state.walk import segments
+from state.walk import header_of, segments
 
 #: A segment is closed once this much was appended to it, in bytes.
 SEGMENT_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -55,7 +55,9 @@ class Log(Generic[C]):
     A crash loses the batch whose `append` had not returned, events and cursors together, and nothing else.
     """
 
-    def __init__(self, lock: Lock, memory: Memory, start: "_Start[C]", segment_bytes_max: int) -> None:
+    def __init__(
+        self, lock: Lock, memory: Memory, start: "_Start[C]", segment_bytes_max: int, begun_at: datetime | None
+    ) -> None:
         self._lock = lock
         self._memory = memory
         self._tip = start.tip
@@ -65,6 +67,8 @@ class Log(Generic[C]):
         self._is_closed = False
         #: What opening has found and done; None when there was nothing.
         self.recovery = start.recovery
+        #: When its oldest segment was begun, UTC; None when that cannot be read.
+        self.begun_at = begun_at
 
     @classmethod
     def open(
@@ -105,8 +109,9 @@ class Log(Generic[C]):
             held.callback(memory.close)
             start = _started(paths, writer, cursor_type, full=full)
             memory.remember(start.tip.mark)
+            begun_at = _begun_at(paths)
             held.pop_all()
-        return cls(lock, memory, start, segment_bytes_max)
+        return cls(lock, memory, start, segment_bytes_max, begun_at)
 
     @property
     def log_id(self) -> str:
@@ -231,6 +236,17 @@ class _Start(Generic[C]):
     tip: Tip
     cursors: dict[str, C]
     recovery: Recovery | None = None
+
+
+def _begun_at(paths: StatePaths) -> datetime | None:
+    """
+    Return when the oldest segment was begun; None when its header is damaged.
+    """
+    header = header_of(segments(paths.log_directory)[0])
+    try:
+        return None if header is None else datetime.fromisoformat(header.t).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _started(paths: StatePaths, writer: Writer, cursor_type: type[C], *, full: bool) -> _Start[C]:

@@ -8,6 +8,8 @@
 -- metered_share is the part of answers that state usage. floor_share is half of its median over the tallies of the version in
 -- which there was any usage, or of the agent where the version has fewer than three; null where there never was any. A tally is
 -- good when it has usage and reaches the floor. What grew since the last good one is in the columns that begin with `silent`.
+-- A version is known from the first answer on: what a session says before it is of no known version, and is not judged by its
+-- size where the agent states usage otherwise.
 -- state: drifting (since then it grew, there was something to count, and it did not reach the floor), metered (it states
 -- usage), quiet (nothing was there to count), history (only old files were read, and they state none).
 WITH measured AS (
@@ -100,7 +102,7 @@ SELECT
             silent_statements < floor_share * (silent_statements + silent_turns), silent_statements = 0
         ) THEN 'drifting'
         WHEN silent_statements = 0 AND silent_unknown_lines >= 4 AND silent_unknown_lines * 2 >= silent_lines THEN 'drifting'
-        WHEN usage_statements = 0 AND silent_bytes >= 1048576 THEN 'drifting'
+        WHEN usage_statements = 0 AND silent_bytes >= 1048576 AND (agent_version IS NOT NULL OR floor_share IS NULL) THEN 'drifting'
         WHEN usage_statements > 0 THEN 'metered'
         WHEN is_growing OR turns_without_usage = 0 THEN 'quiet'
         ELSE 'history'

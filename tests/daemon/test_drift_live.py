@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from daemon.bootstrap import catch_up, seen_files
 from daemon.health.drift import drifting
 from daemon.health.sentinel import DAYS, Planter
+from daemon.tallies import growth
 from daemon.usage_verb import usage_document
 from projections.read import Tables, Window
 from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
@@ -39,7 +40,12 @@ def codex_answers(start: int, count: int = 5) -> bytes:
     """Return further turns of a rollout: a message of the model, and the total after it."""
     lines: list[dict[str, Any]] = []
     for number in range(start, start + count):
-        usage = {"input_tokens": number * 100, "output_tokens": 0, "total_tokens": number * 100}
+        usage = {
+            "input_tokens": number * 100,
+            "cached_input_tokens": 0,
+            "output_tokens": 0,
+            "total_tokens": number * 100,
+        }
         info = {"total_token_usage": usage, "last_token_usage": usage | {"input_tokens": 100, "total_tokens": 100}}
         lines.append({"type": "response_item", "payload": {"type": "message", "role": "assistant", "content": []}})
         lines.append({"type": "event_msg", "payload": {"type": "token_count", "info": info}})
@@ -52,6 +58,7 @@ def codex_answers(start: int, count: int = 5) -> bytes:
     "names",
     [
         pytest.param({"token_count": "tokenCount", "total_token_usage": "totals"}, id="two keys"),
+        pytest.param({"input_tokens": "inputTokens", "output_tokens": "outputTokens"}, id="two numbers"),
         pytest.param({"token_count": "tokenCount"}, id="the event", marks=pytest.mark.slow),
         pytest.param({"total_token_usage": "totals"}, id="the total", marks=pytest.mark.slow),
         pytest.param({"info": "usageInfo"}, id="info", marks=pytest.mark.slow),
@@ -234,7 +241,42 @@ def test_a_planted_session_comes_out_and_is_in_no_total(host: Host) -> None:
         assert 0 == run.stop()
 
     assert before == totals(host)
+    for planted_file in host.state.sentinel.iterdir():
+        planted_file.write_bytes(b"")  # its turn comes again: what it was is nobody's evidence
+    assert 0 == verified(host)["changed"]
     assert "sentinel" in {row["agent"] for row in host.rows("SELECT DISTINCT agent FROM events")}
+
+
+def verified(host: Host) -> dict[str, Any]:
+    """Return what `verify --sources` says of every line that was read."""
+    command = [sys.executable, "-m", "daemon.cli", "verify", "--sources", "--json", "--state-dir", str(host.state.root)]
+    done = subprocess.run(command, check=False, capture_output=True)
+    told: dict[str, Any] = json.loads(done.stdout)["sources"]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("hours_old", "log_days_old", "is_first", "expected"),
+    [
+        pytest.param(2, 1, True, "both", id="written while nobody read, after the log began"),
+        pytest.param(48, 1, True, "history", id="older than the log"),
+        pytest.param(0.5, 0, True, "both", id="growing when tallystick is installed"),
+        pytest.param(48, 0, False, "growth", id="read before, and longer now"),
+    ],
+)
+def test_what_was_written_since_the_log_began_is_no_history(
+    hours_old: float, log_days_old: float, expected: str, *, is_first: bool
+) -> None:
+    """
+    A nightly pass reads each file long after its last line; that is growth all the same.
+    """
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    begun_at = now - timedelta(days=log_days_old)
+    modified_at = (now - timedelta(hours=hours_old)).timestamp()
+
+    of = growth(is_first=is_first, is_archive=False, modified_at=modified_at, now=now, begun_at=begun_at)
+
+    assert expected == of
 
 
 def planted(host: Host) -> list[dict[str, Any]]:

@@ -155,6 +155,18 @@ def test_a_megabyte_of_which_nothing_is_understood_is_found(ledger: Ledger) -> N
     assert ["codex 1.0"] == [source for source, _ in found(ledger)]
 
 
+def test_what_a_session_says_before_its_first_answer_is_of_no_version_and_none(ledger: Ledger) -> None:
+    """
+    A pasted picture is read before the answer that names the version; of an agent that never answers it is found.
+    """
+    ledger.write([tally(1, None, lines=1, bytes=2**21)])
+    assert ["codex unknown"] == [source for source, _ in found(ledger)]
+
+    ledger.write([tally(2, usage=3)])
+
+    assert [] == found(ledger)
+
+
 def test_old_logs_without_usage_are_history(ledger: Ledger) -> None:
     """
     Mid-2025 files are read for the first time: nobody writes them now.
