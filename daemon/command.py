@@ -10,7 +10,11 @@ from collections.abc import Sequence
 
 def main() -> int:
     """Run one verb and return its exit code."""
-    if sys.argv[1:3] in (["hook", "claude-code"], ["hook", "codex"]):
+    # Whatever is no verb of ours is an agent: argparse would refuse it with 2, which blocks who called.
+    if sys.argv[1:2] == ["hook"] and sys.argv[2:3] not in (
+        [],
+        *(["install"], ["uninstall"], ["status"], ["-h"], ["--help"]),
+    ):
         from daemon.hooks.command import main as run_hook
 
         return run_hook(sys.argv[2:])

@@ -24,6 +24,7 @@ _WRONG: Final[dict[State, str]] = {
     "missing": "do not name it",
     "incomplete": "name it for some of its events only",
     "command_gone": "name a command that is not there or cannot be run",
+    "disabled": "switch every hook off (disableAllHooks)",
     "unreadable": "cannot be read",
 }
 
@@ -40,7 +41,8 @@ class Hooks:
     def __call__(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> Iterable[Finding]:
         """Return the hooks that are not in place, and those that are silent while their agent works."""
         for at, _, body in self._messages.of(connection):
-            if body["hook"] in AGENTS:
+            # A run that understood nothing is none: a key that has another name must not look like a hook that works.
+            if body["hook"] in AGENTS and body["outcome"] != "failed" and body.get("event") != "unknown":
                 self._ran_at[body["hook"]] = max(at, self._ran_at.get(body["hook"], at))
         expected = [hook for hook in AGENTS if hook in self.limits.expected_hooks or hook in self._ran_at]
         if expected:

@@ -207,6 +207,8 @@ def _replace(path: Path, text: str) -> None:
             mode = target.stat().st_mode & 0o777
             if target.read_bytes() == text.encode():
                 return
-            shutil.copy2(target, target.with_name(target.name + BACKUP_SUFFIX))
+            backup = target.with_name(target.name + BACKUP_SUFFIX)
+            if not backup.exists():  # the first is how its owner had it
+                shutil.copy2(target, backup)
     publish(target.with_name(f".{target.name}.{os.getpid()}.tmp"), target, [text.encode()], mode)
     target.chmod(mode)  # our umask is narrower than its owner may want

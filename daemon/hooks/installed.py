@@ -41,6 +41,7 @@ State = Literal[
     "missing",  #: no event names our hook
     "incomplete",  #: some of the wanted events name it
     "command_gone",  #: what is named is not there, or cannot be run
+    "disabled",  #: the settings switch every hook off
     "unreadable",  #: the settings cannot be read, or are no JSON object
 ]
 
@@ -59,11 +60,14 @@ def installed(settings: Settings, hook: str) -> Installed:
     """Look at the settings of the agent of *hook*."""
     path = hooks_file(settings, hook)
     try:
-        named = dict(own_commands(_document(path), hook)) or (_in_toml(settings) if hook == "codex" else {})
+        document = _document(path)
+        named = dict(own_commands(document, hook)) or (_in_toml(settings) if hook == "codex" else {})
     except (OSError, ValueError, RecursionError):  # their text may quote the settings
         return Installed(hook, path, "unreadable")
     if not named:
         return Installed(hook, path, "missing")
+    if isinstance(document, dict) and document.get("disableAllHooks") is True:
+        return Installed(hook, path, "disabled", next(iter(named.values())))
     command = next(iter(named.values()))
     if not all(_can_be_run(each) for each in named.values()):
         return Installed(hook, path, "command_gone", command)

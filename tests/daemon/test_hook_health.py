@@ -56,6 +56,10 @@ def work(host, number):
     append(host.claude(), claude_line(f"msg_{number}", 5, timestamp=at))
 
 
+def waiting(host) -> list[str]:
+    return [path.name for path in host.state.inbox.iterdir() if path.suffix == ".json"]
+
+
 def test_missing_hook_is_told_and_the_printed_command_mends_it(host):
     """
     Expected and not there, then removed by hand: told both times, and gone after what was printed was typed.
@@ -105,6 +109,11 @@ def test_silent_hook_is_told_while_its_agent_works(host):
         finding = until(is_told, "silent hook is told")
         assert typed(finding["next"]).returncode in (0, 1)
         assert "hook status claude-code" in finding["next"]
+
+        hook(host, "claude-code", given=b'{"hookEventName": "Stop"}')  # an agent that calls its keys otherwise by now
+        hook(host, "claude-code", given=b"no JSON")
+        until(lambda: running.health().get("inbox", {}).get("failure") is None and not waiting(host), "both are taken")
+        assert told(running, "hook_stopped")
 
         hook(host, "claude-code", given=stop)
         until(lambda: told(running, "hook_stopped") == {}, "hook runs again")
