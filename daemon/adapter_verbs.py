@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from adapters.contract import Adapter, Header, Root
 from adapters.registry import installed, registered, same_names, what_is_wrong
 from daemon import show
-from daemon.bootstrap import open_log, refresh_and_publish
+from daemon.bootstrap import further, open_log, refresh_and_publish
 from daemon.conformance import Finding, Piece, findings, recognised
 from daemon.databases import Database, DatabaseDenied
 from daemon.discover import Found, places, sweep
@@ -78,8 +78,9 @@ def _listed(name: str, origin: str, adapter: Adapter | None, problem: str | None
     row: dict[str, Any] = dict.fromkeys(_COLUMNS) | {"adapter": name, "origin": origin, "problem": problem, "roots": []}
     if adapter is None:
         return row
-    roots = [os.fspath(root.path) for root in adapter.roots(settings.home, settings.agent_environment)]
-    seen = sweep(places([adapter], settings.home, settings.agent_environment), settings.zone)
+    own = [*places([adapter], settings.home, settings.agent_environment), *further([adapter], settings)]
+    roots = [place.path for place in own]
+    seen = sweep(own, settings.zone)
     return row | {
         "adapter": adapter.parser,
         "agent": adapter.agent,

@@ -1,7 +1,7 @@
 """Plugs sources, adapters, log, tables and clock together; the only place that knows all of them."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from adapters.contract import Adapter
 from adapters.registry import same_names
 from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
@@ -74,13 +75,14 @@ def roots(settings: Settings) -> list[Place]:
     """
     if taken := same_names():
         raise AdapterNameTaken(names=",".join(taken))
-    return [*places(readers(), settings.home, settings.agent_environment), *_further(settings)]
+    return [*places(readers(), settings.home, settings.agent_environment), *further(readers(), settings)]
 
 
-def _further(settings: Settings) -> Iterator[Place]:
-    """Yield the roots that the configuration adds, each like the first of its adapter's own."""
+def further(adapters: Iterable[Adapter], settings: Settings) -> Iterator[Place]:
+    """Yield the roots that the configuration adds for *adapters*, each like the first of its adapter's own."""
+    known = tuple(adapters)
     for agent, path in limits(settings).roots:
-        for adapter in readers():
+        for adapter in known:
             own = next(iter(adapter.roots(settings.home, {})), None)
             if agent in (adapter.agent, adapter.parser) and own is not None:
                 further = replace(own, path=settings.home / path.removeprefix("~/"))

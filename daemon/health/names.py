@@ -7,13 +7,20 @@ stood in the expected place's stead was believed for a year once (the first seed
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
+from daemon.bootstrap import roots
+from daemon.discover import Found, sweep
 from daemon.guard import readers
 from daemon.health.finding import Finding
 from daemon.health.limits import Limits
 from daemon.health.typed import typed
 from daemon.settings import Settings
+
+#: So many directories and files of a root are looked at for a log.
+LOOKED_MAX: Final = 1_000
 
 
 class Names:
@@ -37,6 +44,16 @@ class Names:
                 yield _missed(settings, f"roots:{text}", f"[[roots]] names the agent {agent}, which no adapter reads")
             elif not path.exists():
                 yield _missed(settings, f"roots:{text}", f"[[roots]] names {path} for {agent}, and it is not there")
+            elif not _holds_logs(settings, path):
+                message = f"[[roots]] names {path}, and nothing in it is laid out like a log of {agent}"
+                yield _missed(settings, f"roots:{text}", message)
+
+
+def _holds_logs(settings: Settings, path: Path) -> bool:
+    """Say whether a sweep below a root finds a log; it ends with the first, and is not made of more than so much."""
+    of_it = [place for place in roots(settings) if place.path == str(path)]
+    seen = islice(sweep(of_it, settings.zone), LOOKED_MAX)
+    return any(isinstance(each, Found) for each in seen)
 
 
 def _of_gptme(settings: Settings) -> Iterator[Finding]:

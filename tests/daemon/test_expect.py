@@ -253,7 +253,13 @@ def test_further_roots_are_read_and_missed(own_home, tmp_path, monkeypatch):
     config.mkdir()
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(config))
     store = own_home / "srv/projects"
-    lines = [("claude_code", "~/srv/projects"), ("codex", str(tmp_path / "gone")), ("nobody", "/")]
+    (own_home / "srv/other").mkdir(parents=True)
+    lines = [
+        ("claude_code", "~/srv/projects"),
+        ("claude_code", "~/srv/other"),
+        ("codex", str(tmp_path / "gone")),
+        ("nobody", "/"),
+    ]
     text = "".join(f"[[roots]]\nagent = '{agent}'\npath = '{path}'\n" for agent, path in lines)
     (config / "config.toml").write_text(text)
     (store / "-srv-repo").mkdir(parents=True)
@@ -265,5 +271,8 @@ def test_further_roots_are_read_and_missed(own_home, tmp_path, monkeypatch):
 
     assert ran.returncode in (0, 1)
     assert b'"total_tokens": 15' in usage.stdout
+    listed = subprocess.run([TALLYSTICK, "adapters", "list"], check=False, capture_output=True)
+    assert str(store).encode() in listed.stdout
     limits = Limits(roots=tuple(lines))
-    assert [f"roots:{tmp_path}/gone", "roots:/"] == list(missed(monkeypatch, limits))
+    # One has nothing in it that is laid out as its agent does.
+    assert ["roots:~/srv/other", f"roots:{tmp_path}/gone", "roots:/"] == list(missed(monkeypatch, limits))
