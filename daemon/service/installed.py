@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -143,6 +143,35 @@ def instance(user: str, home: str | None, state_directory: str | None) -> Target
         unit=f"tallystick@{user}.service",
         variables={},
     )
+
+
+def as_before(target: Target, *, keeps_state: bool, keeps_home: bool) -> Target:
+    """Return *target* with what an earlier install carried and nobody names now: an upgrade must not move the log."""
+    before = _carried(target.drop_ins[0])
+    variables = {name: value for name, value in before.items() if name in CARRIED} | dict(target.variables)
+    state, home = before.get("TALLYSTICK_STATE_DIR"), before.get("TALLYSTICK_HOME")
+    return replace(
+        target,
+        variables=variables,
+        state=StatePaths(Path(state)) if keeps_state and state else target.state,
+        read_home=Path(home) if keeps_home and home else target.read_home,
+    )
+
+
+def _carried(drop_in: Path) -> dict[str, str]:
+    """Return the variables that a drop-in of ours sets; none where there is no such file."""
+    try:
+        lines = drop_in.read_text("utf-8").splitlines()
+    except (OSError, UnicodeError):
+        return {}
+    words = (line.removeprefix("Environment=") for line in lines if line.startswith('Environment="'))
+    pairs = (_unquoted(word).partition("=") for word in words)
+    return {name: value for name, _, value in pairs}
+
+
+def _unquoted(word: str) -> str:
+    """Return what `quoted` made *word* of."""
+    return re.sub(r"\\(.)", r"\1", word[1:-1]).replace("%%", "%")
 
 
 def written(target: Target, command: Path, *, has_namespaces: bool) -> Iterator[tuple[Path, str]]:

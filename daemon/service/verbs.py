@@ -11,10 +11,10 @@ from typing import Final
 from daemon import show
 from daemon.service.condition import Condition, condition
 from daemon.service.errors import NotInstalled, SystemdAbsent
-from daemon.service.installed import SYSTEM_UNITS, TARGET_UNIT, Target, command, instance, own, written
+from daemon.service.installed import SYSTEM_UNITS, TARGET_UNIT, Target, as_before, command, instance, own, written
 from daemon.service.manager import Systemd, has_namespaces
 from daemon.service.standing import is_enabled
-from daemon.settings import Settings
+from daemon.settings import Settings, options
 
 DONE, FINDINGS = 0, 1
 
@@ -47,6 +47,8 @@ def install(settings: Settings, asked: Asked, *, is_starting: bool) -> int:
         SystemdAbsent: The units are written; nobody is there to start them.
     """
     of = instance(asked.user, asked.home, asked.state_directory) if asked.user is not None else own(settings)
+    is_named = asked.state_directory is not None or "--state-dir" in options(settings)
+    of = as_before(of, keeps_state=not is_named, keeps_home=asked.home is None)
     texts = list(written(of, command(of), has_namespaces=has_namespaces()))
     _make_state_directory(of)
     with _readable():

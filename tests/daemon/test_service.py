@@ -81,6 +81,27 @@ def test_install_again_changes_nothing_and_says_so(home: Path, capsys: pytest.Ca
     assert "wrote" not in capsys.readouterr().out
 
 
+def test_install_again_without_a_word_keeps_what_was_named_before(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    After an upgrade the log is where it was, whatever the shell of that day has set.
+    """
+    state = tmp_path / 'a "disk" of 100%'
+    monkeypatch.setenv("CODEX_HOME", "/srv/codex")
+    assert 0 == main(["service", "install", "--no-start", "--state-dir", str(state)])
+    before = (units(home) / "tallystick.service.d/10-host.conf").read_text()
+    monkeypatch.delenv("CODEX_HOME")
+
+    assert 0 == main(["service", "install", "--no-start"])
+
+    assert before == (units(home) / "tallystick.service.d/10-host.conf").read_text()
+    assert str(state).replace('"', '\\"').replace("%", "%%") in before
+
+    assert 0 == main(["service", "install", "--no-start", "--state-dir", str(tmp_path / "other")])
+    assert str(tmp_path / "other") in (units(home) / "tallystick.service.d/10-host.conf").read_text()
+
+
 def test_what_moves_the_logs_in_a_shell_moves_them_for_the_service(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
