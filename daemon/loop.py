@@ -151,8 +151,7 @@ class Loop:
         self._is_silent = False
         self._wall_clock = WallClock(clock)
         self._damages = 0 if log.recovery is None else len(log.recovery.damaged)
-        # A large file takes longer than a turn should: it goes on, so it says so.
-        self.ingest = Ingest(log, clock, lambda _: self._watchdog.tick(), is_live=True)
+        self.ingest = Ingest(log, clock, self._go_on, is_live=True)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
         is_believing = log.recovery is None or not log.recovery.read_again
         self._checkouts = CheckoutReader(
@@ -413,6 +412,12 @@ class Loop:
             blind=self._blind.seconds(is_so=bool(self._watch.blindness)),
             unasked=unasked,
         )
+
+    def _go_on(self, _: int) -> None:
+        """Say in the middle of a large file, which takes longer than a turn should, that it goes on."""
+        self._watchdog.tick()
+        if self.state in ("running", "starting") and time.monotonic() >= self._due["heartbeat"]:
+            self._beat()
 
     def _beat(self) -> None:
         self._due["heartbeat"] = time.monotonic() + self._pace.heartbeat

@@ -24,7 +24,7 @@ LINE_BYTES_MAX: Final = 8 * 1024 * 1024
 CHUNK_BYTES: Final = 256 * 1024
 
 #: Compressed bytes taken at a time: small, since they may unfold a thousandfold.
-_COMPRESSED_BYTES: Final = 16 * 1024
+_COMPRESSED_BYTES: Final = 4 * 1024
 _WINDOW_BYTES_MAX: Final = 128 * 1024 * 1024
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -156,7 +156,7 @@ class _Decompressed(io.RawIOBase):
         self._path = path
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._pending = b""
-        self._ready = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -167,7 +167,7 @@ class _Decompressed(io.RawIOBase):
         view = memoryview(target)
         size = min(len(view), len(self._ready))
         view[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
+        self._ready = self._ready[size:]  # a view: what is left is not copied
         return size
 
     def _advance(self) -> bool:
@@ -181,7 +181,7 @@ class _Decompressed(io.RawIOBase):
         if self._frame is None:
             self._frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).decompressobj()
         try:
-            self._ready = self._frame.decompress(block)
+            self._ready = memoryview(self._frame.decompress(block))
         except zstandard.ZstdError:
             raise DamagedArchive(self._path) from None
         if self._frame.eof:
