@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from daemon.health.heard import Heard, hear
 from daemon.health.stamps import STAMPS, stamped_at
+from daemon.settings import Settings
 from state.boot import boot_id
 from state.paths import StatePaths
 
@@ -32,6 +33,7 @@ class Looked(NamedTuple):
         has_state: Whether there is a state directory.
         own_paths: Which of the places that the heartbeat names belong to this user.
         stamp_failure: Why this run could not leave its own stamp.
+        has_unit: Whether units of ours are installed for this user.
     """
 
     heard: Heard
@@ -44,10 +46,12 @@ class Looked(NamedTuple):
     has_state: bool
     own_paths: frozenset[str]
     stamp_failure: str | None
+    has_unit: bool = False
 
 
-def look(paths: StatePaths, leave_stamp: Callable[[], str | None] = lambda: None) -> Looked:
+def look(settings: Settings, leave_stamp: Callable[[], str | None] = lambda: None) -> Looked:
     """Look once; the stamps are looked at before *leave_stamp*, which returns why it could not."""
+    paths = settings.state
     heard = hear(paths.health)
     stamps = {name: stamped_at(paths, name) for name in STAMPS}
     return Looked(
@@ -61,6 +65,7 @@ def look(paths: StatePaths, leave_stamp: Callable[[], str | None] = lambda: None
         has_state=paths.root.is_dir(),
         own_paths=frozenset(filter(_is_own, _named(heard))),
         stamp_failure=leave_stamp(),
+        has_unit=_has_unit(settings),
     )
 
 
@@ -69,7 +74,10 @@ def _process(heard: Heard) -> Process | None:
     if not isinstance(pid, int) or isinstance(pid, bool) or not 0 < pid < 2**31:
         return None
     clock = heard.said.fields.get("clock")
-    beat_at = clock.get("boottime_seconds") if isinstance(clock, dict) else None
+    stated = clock if isinstance(clock, dict) else {}
+    if stated.get("boot_id") not in (None, "", boot_id()):
+        return "gone"  # since then the machine was started anew, and the number may be anybody's
+    beat_at = stated.get("boottime_seconds")
     return process(pid, beat_at if isinstance(beat_at, int | float) else None)
 
 
@@ -116,6 +124,13 @@ def _named(heard: Heard) -> set[str]:
     agents = sources.values() if isinstance(sources, dict) else ()
     places = [each.get("unreadable_path") for each in agents if isinstance(each, dict)]
     return {place for place in places if isinstance(place, str) and place.startswith("/") and "\0" not in place}
+
+
+def _has_unit(settings: Settings) -> bool:
+    try:
+        return (settings.user_units / "tallystick.service").exists()
+    except OSError:
+        return False
 
 
 def _is_own(place: str) -> bool:

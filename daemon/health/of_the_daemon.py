@@ -17,7 +17,8 @@ def heartbeat_missing(case: Case) -> Iterator[Finding]:
     """There is no heartbeat, or none that can be used."""
     problem = case.looked.heard.problem
     if problem == "missing":
-        message, then = "no daemon has ever run over this state directory", case.steps.ask("run")
+        message = "no daemon has ever run over this state directory, or what it left was deleted"
+        then = case.steps.ask("service", "install") if case.looked.has_unit else case.steps.ask("run")
     else:
         message = f"the heartbeat cannot be used ({problem or 'no_time'}): nothing is known of the daemon"
         then = case.steps.show(f"{case.steps.state_directory}/health.json")
@@ -118,6 +119,8 @@ def projection_lag(case: Case) -> Iterator[Finding]:
     if failure is not None:
         message = f"the tables cannot be brought up to the log ({failure})"
         yield case.found("projection_lag", message, case.steps.list_state(), held_seconds=lag)
-    elif lag is not None and lag > case.window_seconds and case.said.word("state") == "running":
+    elif (
+        lag is not None and lag > max(case.window_seconds, _WORKER_SECONDS[0]) and case.said.word("state") == "running"
+    ):
         message = f"the published tables have lacked events of the log for {lag:.0f} s"
         yield case.found("projection_lag", message, restart, held_seconds=lag)

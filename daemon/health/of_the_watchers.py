@@ -10,6 +10,8 @@ from daemon.health.finding import Finding, read_finding
 _SKEW_SECONDS: Final = 60
 #: The reconcile is daily.
 _RECONCILE_SECONDS: Final = 2 * 86_400
+#: Twice what our health timer waits, and what systemd may add, in seconds.
+_TIMER_SECONDS: Final = 660
 
 
 def clock_set(case: Case) -> Iterator[Finding]:
@@ -34,13 +36,14 @@ def clock_behind(case: Case) -> Iterator[Finding]:
 
 def health_silent(case: Case) -> Iterator[Finding]:
     """
-    Nobody has asked for health for two windows in which the daemon was awake.
+    Nobody has asked for health for two windows in which the daemon was awake, or for as long as our timer takes twice.
 
     Where nobody ever did, that is a finding only under a service, which comes with a timer.
     """
     silence = case.said.number("last_runs", "health", "silent_seconds")
     is_expected = case.looked.stamps.get("health") is not None or case.steps.manager is not None
-    if silence is not None and silence > 2 * case.window_seconds and is_expected:
+    bound = max(2 * case.window_seconds, _TIMER_SECONDS if case.steps.manager is not None else 0)
+    if silence is not None and silence > bound and is_expected:
         message = f"nothing but people at a terminal has asked for health for {silence:.0f} s"
         yield case.found("health_silent", message, case.steps.health_timer(), held_seconds=silence)
 

@@ -51,7 +51,9 @@ class Meaning(NamedTuple):
 
 RULES: Final[dict[Rule, Meaning]] = {
     "heartbeat_missing": Meaning(
-        "unknown", "no daemon has ever run over this state directory", "install the service, or run the daemon"
+        "unknown",
+        "there is no heartbeat that can be used: no daemon ever ran here, or its file is gone or damaged",
+        "install the service, or run the daemon",
     ),
     "heartbeat_stale": Meaning(
         "critical", "the daemon should be heard and is not: it died, hangs or is stopped", "restart it"

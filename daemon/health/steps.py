@@ -33,11 +33,11 @@ class Steps(NamedTuple):
 
     def start(self) -> str:
         """Return what starts the daemon."""
-        return self._systemctl("start") or self.ask("run")
+        return self._service("start") or self.ask("run")
 
     def restart(self, pid: int | None, *, is_hung: bool = False) -> str:
         """Return what ends the daemon, if it is there, and starts it; one that hangs does not hear a request to end."""
-        managed = self._systemctl("restart")
+        managed = self._service("restart")
         if managed is not None or pid is None:
             return managed or self.start()
         kill = f"kill -9 {pid}" if is_hung else f"kill {pid}"
@@ -81,13 +81,14 @@ class Steps(NamedTuple):
 
     def let_read(self, path: str, *, is_own: bool) -> str:
         """Return what lets this user read its own place, or shows whose it is."""
-        return shlex.join(["chmod", "u+rX", path]) if is_own else self.show(path)
+        return shlex.join(["chmod", "u+rwX", path]) if is_own else self.show(path)
 
-    def _systemctl(self, verb: str) -> str | None:
+    def _service(self, verb: str) -> str | None:
+        """Return what asks systemd; our own verb, as systemd itself refuses to start what has failed too often."""
         if self.manager is None or self.unit is None:
             return None
-        user = ["--user"] if self.manager == "user" else []
-        return shlex.join(["systemctl", *user, verb, self.unit])
+        user = self.unit.partition("@")[2].removesuffix(".service")
+        return shlex.join(["tallystick", "service", verb, *(["--system", user] if self.manager == "system" else [])])
 
 
 def steps(said: Said, state_directory: str, options: Sequence[str]) -> Steps:

@@ -43,7 +43,7 @@ def health(settings: Settings, *, as_json: bool) -> int:
 
 def judged(settings: Settings, *, leaves_stamp: bool = False) -> tuple[Case, list[Finding]]:
     """Look once and judge what is seen; when *leaves_stamp*, the age of the last one is still that before this run."""
-    looked = look(settings.state, lambda: _stamped(settings.state) if leaves_stamp else None)
+    looked = look(settings, lambda: _stamped(settings.state) if leaves_stamp else None)
     case = case_of(looked, datetime.now(UTC), str(settings.state.root), options(settings))
     return case, judge(case)
 

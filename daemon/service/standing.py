@@ -10,6 +10,8 @@ from daemon.health.finding import Finding
 from daemon.settings import Manager, Settings
 
 USER_UNIT: Final = "tallystick.service"
+#: Is there where systemd runs the machine.
+RUNNING: Final = Path("/run/systemd/system")
 
 #: Where systemd looks for units of all users, and of the system; an operator's own come first.
 _USER: Final = tuple(Path(each) for each in ("/etc/systemd/user", "/run/systemd/user", "/usr/lib/systemd/user"))
@@ -79,11 +81,11 @@ def _wants(directory: Path) -> Iterator[Path]:
     yield from (entry for entry in entries if entry.suffix in (".wants", ".requires"))
 
 
-def judge(settings: Settings, _: datetime) -> list[Finding]:
+def judge(settings: Settings, _: datetime, running: Path = RUNNING) -> list[Finding]:
     """Return that nobody asks for health: what nobody asks for nobody is told."""
     found = standing(settings)
-    if found.is_timer_enabled is not False:
-        return []
+    if found.is_timer_enabled is not False or not (settings.unit or running.is_dir()):
+        return []  # where no systemd runs, nothing could enable it
     user = (settings.unit or "").partition("@")[2].removesuffix(".service")
     command = f"tallystick service start --system {user}" if user else "tallystick service start"
     timer = timer_of(settings.unit or USER_UNIT)

@@ -174,8 +174,8 @@ def test_under_systemd_the_unit_is_named() -> None:
     found = judge(case(well(SERVICE, ago_seconds=60), process="gone"))
 
     assert ["heartbeat_stale", "unit_inactive"] == [each.rule for each in found]
-    assert {"systemctl --user start tallystick.service"} == {each.next for each in found}
-    assert "systemctl restart tallystick@ann.service" == Steps("/s", (), "system", "tallystick@ann.service").restart(7)
+    assert {"tallystick service start"} == {each.next for each in found}
+    assert "tallystick service restart --system ann" == Steps("/s", (), "system", "tallystick@ann.service").restart(7)
     assert "journalctl -u t.service -n 50 --no-pager" == Steps("/s", (), "system", "t.service").log()
 
 
@@ -593,6 +593,19 @@ def test_what_it_does_not_know_is_refused_by_the_parser(host: Host) -> None:
     assert 2 == health(host, "--loud").returncode
     assert "--json" in health(host, "--help").stdout
     assert 3 == health(host, f"--state-dir={host.home}").returncode
+
+
+def test_the_process_of_another_boot_is_nobody_of_ours(host: Host) -> None:
+    """
+    After a reboot its number is a stranger's: it is never named to be killed.
+    """
+    beat(host, {"clock.boot_id": "11111111-1111-4111-8111-111111111111", "at": "2026-11-01T10:00:00+00:00"})
+
+    told = health(host)
+
+    assert 2 == told.returncode
+    assert "heartbeat_stale" in told.stdout
+    assert "kill" not in told.stderr
 
 
 # -- how a process is ------------------------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def test_a_daemon_that_somebody_typed_tells_of_the_units_beside_it(host: Host, u
     settings = replace(host.settings, user_units=units)
 
     assert Standing(None, None, is_enabled=False, is_timer_enabled=False) == standing(settings)
-    assert ["timer_disabled"] == [found.rule for found in service.judge(settings, AT)]
+    assert ["timer_disabled"] == [found.rule for found in service.judge(settings, AT, running=units)]
+    assert [] == service.judge(settings, AT, running=units / "no systemd runs here")
 
 
 def test_an_instance_of_the_template_has_its_own_timer(host: Host, tmp_path: Path) -> None:
