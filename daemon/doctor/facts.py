@@ -55,6 +55,7 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
     """
     alive = living(settings)
     tables, problem = _tables(settings, is_running=alive.is_running)
+    read, read_problem = _roots(settings)
     return {
         "schema": SCHEMA,
         "version": version("tallystick"),
@@ -68,18 +69,22 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
         },
         "variables": {name: environment[name] for name in VARIABLES if environment.get(name)},
         "service": condition(own(settings)).document(),
-        "roots": _roots(settings),
+        "roots": read,
+        "roots_problem": read_problem,
         "hooks": [_hook(settings, hook) for hook in AGENTS],
         "tables": tables,
         "tables_problem": problem,
     }
 
 
-def _roots(settings: Settings) -> list[dict[str, Any]]:
-    return [
-        {"agent": place.adapter.agent, "path": place.path, "exists": os.path.lexists(place.path)}
-        for place in roots(settings)
-    ]
+def _roots(settings: Settings) -> tuple[list[dict[str, Any]], str | None]:
+    """Return every place that is read; none, and why, where the configuration or the adapters do not tell."""
+    try:
+        found = roots(settings)
+    except TallystickError as error:
+        return [], str(error)
+    rows = [{"agent": at.adapter.agent, "path": at.path, "exists": os.path.lexists(at.path)} for at in found]
+    return rows, None
 
 
 def _hook(settings: Settings, hook: str) -> dict[str, Any]:

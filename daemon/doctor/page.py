@@ -68,7 +68,7 @@ def page(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _places(found["places"], found["variables"])
     yield from _runs(found["health"]["last_runs"])
     yield ""
-    yield from _roots(found["roots"])
+    yield from _roots(found["roots"], found["roots_problem"])
     yield ""
     yield from _hooks(found["hooks"])
 
@@ -117,8 +117,8 @@ def _runs(runs: Mapping[str, Any]) -> Iterator[str]:
         yield f"{'last ' + name:<15}{when}"
 
 
-def _roots(roots: list[dict[str, Any]]) -> Iterator[str]:
-    yield "places that are read"
+def _roots(roots: list[dict[str, Any]], problem: str | None) -> Iterator[str]:
+    yield "places that are read" if problem is None else f"what is read cannot be told: {problem}"
     for each in roots:
         yield f"  {each['agent']:<12}  {each['path']}{'' if each['exists'] else ' (not there)'}"
 
