@@ -188,6 +188,7 @@ def test_tables_that_cannot_be_written(host: Host) -> None:
     """
     with patient(host) as it:
         it.is_well()
+        until(host.state.published.exists, "tables are published")
         host.state.published.unlink()
         (host.state.published / "in-the-way").mkdir(parents=True)
 
