@@ -235,7 +235,7 @@ def _facts(
 ) -> str:
     directory.mkdir()
     copy = directory / path.name
-    own = replace(settings, state=StatePaths(directory / "state"))
+    own = settings._replace(state=StatePaths(directory / "state"))
     for part in parts:
         _copied(adapter, path, copy, part)
         seen = Found(str(copy), adapter, header, copy.stat())

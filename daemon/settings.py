@@ -3,9 +3,9 @@
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from state.paths import StatePaths
 
@@ -13,8 +13,7 @@ from state.paths import StatePaths
 Manager = Literal["user", "system"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """
     Where to read, where to write, and what the agents' own variables say.
 
@@ -28,7 +27,7 @@ class Settings:
     zone: str
     host: str
     config_file: Path = Path("/nonexistent/tallystick/config.toml")
-    agent_environment: Mapping[str, str] = field(default_factory=dict)
+    agent_environment: Mapping[str, str] = MappingProxyType({})
     manager: Manager | None = None
     unit: str | None = None
     user_units: Path = Path("/nonexistent/systemd/user")

@@ -5,8 +5,7 @@ Plain data: `tallystick health` answers within 100 ms and imports nothing heavy.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from daemon.health.rules import RULES, Rule
 
@@ -17,8 +16,7 @@ State = Literal["ok", "warning", "critical", "unknown"]
 _RANK: Final[tuple[Severity, ...]] = ("critical", "unknown", "warning")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """
     One thing that is wrong.
 
@@ -52,7 +50,7 @@ class Finding:
 
     def document(self) -> dict[str, Any]:
         """Return it as `health --json` shows it."""
-        return {"id": self.id, **asdict(self), "severity": self.rank}
+        return {"id": self.id, **self._asdict(), "severity": self.rank}
 
 
 def read_finding(stated: Mapping[str, Any]) -> Finding | None:

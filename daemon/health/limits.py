@@ -1,12 +1,11 @@
 """From when on something is wrong; the operator's `[health]`, else these."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from daemon.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """
     Bounds that operators set.
 

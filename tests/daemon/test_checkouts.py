@@ -7,7 +7,6 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -278,7 +277,7 @@ def test_the_names_of_trailers_are_the_operators(host: Host, top: Path, tmp_path
     worked(host, top, "msg_a")
     config = tmp_path / "config.toml"
     config.write_text('[tasks]\ntask_trailers = ["ticket"]\nworkstream_trailers = ["Epic"]\n')
-    settings = replace(host.settings, config_file=config)
+    settings = host.settings._replace(config_file=config)
     catch_up(settings, seen_files(settings), clock=lambda: host.now)
 
     last = events(host, "git_commit")[-1]

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -340,7 +339,7 @@ def test_no_version_in_real_logs_drifts(tmp_path: Path) -> None:
     host = Host(tmp_path)
     for home in homes:
         if not home.parent.name.startswith("fix"):
-            settings = replace(host.settings, home=home)
+            settings = host.settings._replace(home=home)
             catch_up(settings, seen_files(settings), clock=lambda: datetime.now(UTC))
 
     with Tables(host.state.published) as tables:

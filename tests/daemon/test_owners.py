@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -512,7 +511,7 @@ def test_totals_of_real_logs_are_the_same_by_repository_and_by_task(tmp_path: Pa
     homes = sorted({path.parent for name in (".claude", ".codex") for path in tmp_path.rglob(name)})
     host = Host(tmp_path)
     for home in homes:
-        settings = replace(host.settings, home=home)
+        settings = host.settings._replace(home=home)
         catch_up(settings, seen_files(settings), clock=lambda: NOW)
     found = host.rows("SELECT DISTINCT session_id FROM usage_measured WHERE session_id IS NOT NULL ORDER BY 1")
     write(host, *(declare(f"T-{n % 7}", permille=n * 37 % 1001, **row) for n, row in enumerate(found)))

@@ -1,15 +1,18 @@
 """Whether the units are enabled is seen in the very links that systemd reads."""
 
 import os
-from dataclasses import replace
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from daemon.service import standing as service
 from daemon.service.standing import Standing, standing, timer_of
 from tests.daemon.conftest import Host
+from tests.daemon.live import needs
 
 AT = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
@@ -35,7 +38,7 @@ def test_without_units_nothing_is_known(host: Host, tmp_path: Path) -> None:
     """
     Where nothing of ours is installed, nothing is disabled: there is no finding, and null is no `false`.
     """
-    settings = replace(host.settings, user_units=tmp_path / "none")
+    settings = host.settings._replace(user_units=tmp_path / "none")
 
     assert Standing(None, None, None, None) == standing(settings, system=(), user=())
     assert [] == service.judge(settings, AT)
@@ -45,7 +48,7 @@ def test_a_disabled_timer_is_found_and_enabling_it_takes_the_finding_away(host: 
     """
     The links that systemd reads decide; the finding names the command that makes them.
     """
-    settings = replace(host.settings, user_units=units, manager="user", unit="tallystick.service")
+    settings = host.settings._replace(user_units=units, manager="user", unit="tallystick.service")
     enable(units, "tallystick.service", "default.target")
 
     assert Standing("user", "tallystick.service", is_enabled=True, is_timer_enabled=False) == standing(settings)
@@ -63,7 +66,7 @@ def test_a_daemon_that_somebody_typed_tells_of_the_units_beside_it(host: Host, u
     """
     It has no unit of its own, and still sees that those of its user are disabled.
     """
-    settings = replace(host.settings, user_units=units)
+    settings = host.settings._replace(user_units=units)
 
     assert Standing(None, None, is_enabled=False, is_timer_enabled=False) == standing(settings)
     assert ["timer_disabled"] == [found.rule for found in service.judge(settings, AT, running=units)]
@@ -74,7 +77,7 @@ def test_an_instance_of_the_template_has_its_own_timer(host: Host, tmp_path: Pat
     """
     What is enabled for one user says nothing of another.
     """
-    settings = replace(host.settings, manager="system", unit="tallystick@ann.service")
+    settings = host.settings._replace(manager="system", unit="tallystick@ann.service")
     enable(tmp_path / "system", "tallystick@ann.service", "tallystick.target")
     enable(tmp_path / "system", "tallystick-health@bob.timer", "tallystick.target")
 
@@ -85,13 +88,30 @@ def test_an_instance_of_the_template_has_its_own_timer(host: Host, tmp_path: Pat
     assert ["tallystick service start --system ann"] == [found.next for found in service.judge(settings, AT)]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_cannot_be_seen_is_not_called_disabled(host: Host, units: Path) -> None:
+def test_what_cannot_be_seen_is_not_called_disabled() -> None:
     """
-    A folder that this user may not read leaves it open.
+    A folder that this user may not read leaves it open; once it may be read, the link in it counts.
     """
-    wants = units / "timers.target.wants"
-    wants.mkdir(mode=0)
-    settings = replace(host.settings, user_units=units)
+    script = (
+        "import sys; from pathlib import Path; from daemon.service.standing import is_enabled;"
+        " print(is_enabled('tallystick-health.timer', [Path(sys.argv[1])]))"
+    )
+    somebody = []
+    if os.geteuid() == 0:  # who may read everything
+        needs("setpriv")
+        somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
-    assert standing(settings).is_timer_enabled is None
+    with TemporaryDirectory() as units:
+        Path(units).chmod(0o755)
+        enable(Path(units), "tallystick-health.timer", "timers.target")
+        wants = Path(units) / "timers.target.wants"
+
+        def said() -> str:
+            command = [*somebody, sys.executable, "-c", script, units]
+            path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+            return subprocess.run(command, check=True, capture_output=True, text=True, env=path).stdout.strip()
+
+        assert "True" == said()
+        wants.chmod(0)
+        assert "None" == said()
+        wants.chmod(0o755)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +192,7 @@ def configured(host: Host, text: str | None) -> Host:
 
 def pass_over(host: Host) -> None:
     """Run one catch-up pass with the configuration beside the home."""
-    settings = replace(host.settings, config_file=host.home.parent / "config.toml")
+    settings = host.settings._replace(config_file=host.home.parent / "config.toml")
     catch_up(settings, seen_files(settings), clock=lambda: host.now)
 
 
@@ -256,7 +255,7 @@ def keep_older_tables(host: Host) -> None:
     """Let the published tables know only what came before the rules."""
     older = host.state.published.read_bytes()
     with open_log(host.settings) as log:
-        record(log, replace(host.settings, config_file=host.home.parent / "config.toml"), lambda: host.now)
+        record(log, host.settings._replace(config_file=host.home.parent / "config.toml"), lambda: host.now)
     host.state.published.write_bytes(older)
 
 
