@@ -43,7 +43,7 @@ FIELDS: Final[dict[str, str]] = {
     "beat_seconds": "between two of these while nothing takes longer",
     "clock.monotonic_seconds": "when this was written, by the clock of this boot that nobody can set",
     "clock.boottime_seconds": "the same by the clock that also counts while the machine sleeps",
-    "clock.boot_id": "which boot that is; empty where the system does not tell",
+    "clock.boot_id": "which boot that is; null where the system does not tell",
     "clock.step_seconds": "by how much the wall clock was set since the daemon began, when that is more than a minute",
     "clock.stepped_at": "when that was first seen, UTC; null when it was not",
     "plugins.failures": "adapters of somebody else that failed, with the method, or that are none",
@@ -191,7 +191,7 @@ def _clock(clock: Clock) -> dict[str, Any]:
     return {
         "monotonic_seconds": round(time.monotonic(), 3),
         "boottime_seconds": round(boottime_seconds(), 3),
-        "boot_id": boot_id(),
+        "boot_id": boot_id() or None,
         "step_seconds": clock.step_seconds,
         "stepped_at": None if at is None else at.isoformat(timespec="seconds"),
     }

@@ -200,13 +200,13 @@ def test_a_task_without_tokens_is_told_within_a_window(host: Host) -> None:
 # -- the sentinel ----------------------------------------------------------------------------------------------------
 
 OTHERS = [
-    "SELECT * FROM sessions",
-    "SELECT * FROM tasks",
-    "SELECT * FROM freshness",
-    "SELECT * FROM unattributed",
-    "SELECT * FROM rejected",
+    "SELECT * FROM sessions ORDER BY ALL",
+    "SELECT * FROM tasks ORDER BY ALL",
+    "SELECT * FROM freshness ORDER BY ALL",
+    "SELECT * FROM unattributed ORDER BY ALL",
+    "SELECT * FROM rejected ORDER BY ALL",
     "SELECT agent, source FROM high_water_marks ORDER BY source_key",
-    "SELECT agent, agent_version, lines FROM drift",
+    "SELECT agent, agent_version, lines FROM drift ORDER BY ALL",
 ]
 SENTINEL = "[health]\nsentinel = true\nreporting_window_seconds = 3\n"
 #: Long enough for a slow machine; planted is three times as often.

@@ -256,6 +256,16 @@ def test_a_wall_clock_that_was_set_back_does_not_make_a_dead_daemon_young() -> N
     assert ["heartbeat_stale"] == rules(case(said))
 
 
+def test_a_host_that_does_not_tell_its_boot_is_judged_by_the_wall_clock() -> None:
+    """
+    A container may hide it: the heartbeat says so with null, which is an answer.
+    """
+    judged = case(well({"clock.boot_id": None}, ago_seconds=5))
+
+    assert [] == rules(judged)
+    assert 5 == round(judged.age_seconds or 0)
+
+
 def test_a_field_that_is_missing_does_not_look_well() -> None:
     """
     A daemon of an older version says less; what cannot be judged is unknown, and one field is named.
