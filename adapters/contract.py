@@ -13,7 +13,18 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from state.vocabulary import Agent, Basis, Confidence, Flag, RejectCode, Role, SourceClass, TaskStatus, Witness
+from state.vocabulary import (
+    Agent,
+    Basis,
+    Confidence,
+    Flag,
+    ModelState,
+    RejectCode,
+    Role,
+    SourceClass,
+    TaskStatus,
+    Witness,
+)
 
 
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", kw_only=True):
@@ -131,6 +142,39 @@ class SentinelStated(Observed, frozen=True, omit_defaults=True, kw_only=True, ta
     source_created_at: str | None = None
 
 
+class ClaimFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a harness says of one of its sessions."""
+
+    session_id: str
+    agent: str | None = None
+    harness: str | None = None
+    run_type: str | None = None
+    category: str | None = None
+    model: str | None = None
+    model_state: ModelState
+    recorded_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    assumed_zone: str | None = None
+    duration_seconds: int | None = None
+    token_count: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    trajectory_path: str | None = None
+
+
+class ClaimStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="claim"):
+    """
+    A harness's record of a session: which log is its own, and how many tokens it took. Never usage.
+
+    ``trajectory_path`` may begin with ``~/``; the reader, who knows the home, makes it absolute.
+    """
+
+    body: ClaimFacts
+
+
 class LineRejected(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="rejected"):
     """A line that cannot be read; no byte of it is kept."""
 
@@ -176,6 +220,7 @@ Observation = (
     | AnswerSeen
     | TurnEnded
     | SentinelStated
+    | ClaimStated
 )
 
 #: What a line may say that is counted and never logged.

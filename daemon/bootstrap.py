@@ -1,5 +1,6 @@
 """Plugs sources, adapters, log, tables and clock together; the only place that knows all of them."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from adapters.contract import Adapter
+from adapters.claims import ADAPTER as CLAIMS
+from adapters.contract import Adapter, Root
 from adapters.registry import same_names
 from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
@@ -75,7 +77,19 @@ def roots(settings: Settings) -> list[Place]:
     """
     if taken := same_names():
         raise AdapterNameTaken(names=",".join(taken))
-    return [*places(readers(), settings.home, settings.agent_environment), *further(readers(), settings)]
+    found = limits(settings)
+    return [
+        *places(readers(), settings.home, settings.agent_environment),
+        *further(readers(), settings),
+        *claimed(settings, (*found.claims, *settings.claims)),
+    ]
+
+
+def claimed(settings: Settings, paths: Iterable[str]) -> Iterator[Place]:
+    """Yield the files of records that are named, as roots of their own; each once."""
+    absolute = (os.path.abspath(settings.home / path.removeprefix("~/")) for path in paths)  # noqa: PTH100 - links stay
+    for path in dict.fromkeys(absolute):
+        yield Place(path, CLAIMS, Root(Path(path), "record"))
 
 
 def further(adapters: Iterable[Adapter], settings: Settings) -> Iterator[Place]:
@@ -108,7 +122,7 @@ def catch_up(
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
         rules = record(log, settings, clock)
-        ingest = Ingest(log, clock, progress)
+        ingest = Ingest(log, clock, progress, home=settings.home)
         read = ingest.run(seen)
         # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
         anew = log.recovery is not None and bool(log.recovery.read_again)

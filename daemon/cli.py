@@ -64,8 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(home=None, state_dir=None)
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _verb(verbs, "demo", _demo, "bundled synthetic logs -> totals, freshness, findings; checks its own numbers")
-    _verb(verbs, "ingest", _ingest, "one catch-up pass over every agent's logs, then exit")
-    _verb(verbs, "run", _run, "the daemon: watches the logs until it is told to stop", None)
+    ingest = _verb(verbs, "ingest", _ingest, "one catch-up pass over every agent's logs, then exit")
+    run = _verb(verbs, "run", _run, "the daemon: watches the logs until it is told to stop", None)
+    for reader in (ingest, run):
+        reader.add_argument(
+            "--claims", action="append", default=[], metavar="PATH", help="a harness's file of records; several times"
+        )
     usage = _verb(verbs, "usage", _usage, "tokens, grouped; each row names its class")
     _grouping(usage)
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
@@ -92,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _api(verbs)
     _hook(verbs)
     _expect_verb(verbs)
+    _findings_verbs(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     _service(verbs)
@@ -197,6 +202,10 @@ def _task(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _verb(actions, "list", _task_list, "every task: what was measured for it, and what only estimated")
     task = _verb(actions, "show", _task_show, "one task: its reports, its shares of calls, by which rule")
     task.add_argument("task", metavar="ID", help="id of the task")
+
+
+def _findings_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _verb(verbs, "findings", _findings, "what cannot be right in what was claimed and measured")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -342,13 +351,18 @@ def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG0
 def _ingest(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.verbs import ingest
 
-    return ingest(settings, as_json=options.json)
+    return ingest(_with_claims(settings, options), as_json=options.json)
 
 
-def _run(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - its log is for people and journald
+def _run(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.run import run
 
-    return run(settings)
+    return run(_with_claims(settings, options))
+
+
+def _with_claims(settings: Settings, options: argparse.Namespace) -> Settings:
+    """Return *settings* with the files of records that were named here: a path is taken from where it was typed."""
+    return settings._replace(claims=tuple(os.path.abspath(path) for path in options.claims))  # noqa: PTH100 - links stay
 
 
 def _usage(options: argparse.Namespace, settings: Settings) -> int:
@@ -552,6 +566,12 @@ def _run_service(options: argparse.Namespace, settings: Settings) -> int:
     if options.action == "status":
         return verbs.status(settings, asked, as_json=options.json)
     return verbs.PLAIN[options.action](settings, asked)
+
+
+def _findings(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.findings import findings
+
+    return findings(settings, as_json=options.json)
 
 
 def _count(text: str) -> int:

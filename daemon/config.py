@@ -105,6 +105,12 @@ class RootConfig(_Strict):
     path: Annotated[str, Field(pattern=r"^[/~]", max_length=4096)] = Field(description="absolute, or below `~/`")
 
 
+class ClaimsConfig(_Strict):
+    """A file of records that a harness writes of its sessions."""
+
+    path: Annotated[str, Field(pattern=r"^[/~]", max_length=4096)] = Field(description="absolute, or below `~/`")
+
+
 class Config(_Strict):
     """Everything that may stand in the file; what is left out keeps its default."""
 
@@ -114,6 +120,9 @@ class Config(_Strict):
     hooks: HooksConfig = Field(HooksConfig(), description="which hooks have to be in place")
     roots: Annotated[tuple[RootConfig, ...], BeforeValidator(_as_tuple)] = Field(
         (), description="further directories of logs; one that is missing is told"
+    )
+    claims: Annotated[tuple[ClaimsConfig, ...], BeforeValidator(_as_tuple)] = Field(
+        (), description="files of records of harnesses: what they say is held against what was measured"
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -26,6 +27,7 @@ from daemon.provenance import SourceChanged, Stamp
 from daemon.reading import Reading, cleaned
 from daemon.tail import LINE_BYTES_MAX, DamagedArchive, NotRegular, SourceFile
 from daemon.tallies import Said, Tallies, growth, merged
+from daemon.trajectories import Trajectories
 from state.cursors import Cursor
 from state.log import Log
 from state.vocabulary import SENTINEL, DenyCode, SourceChange
@@ -157,11 +159,13 @@ class Ingest:
         *,
         is_live: bool = False,
         remembered: Remembered | None = None,
+        home: Path = Path("/nonexistent"),
     ) -> None:
         self._log = log
         self._clock = clock
         self._progress = progress
         self._is_live = is_live
+        self._trajectories = Trajectories(home)
         self._remembered = remembered if remembered is not None else Remembered()
         self.batch = Batch(log)
         self._pass = Pass()
@@ -396,7 +400,9 @@ class Ingest:
             state="present",
         )
         stamp = Stamp(adapter, source.path, cursor.generation, header, self._clock())
-        statements = Statements(stamp, self._log.log_id, self._directories, is_reparsed=cursor.is_reparsed)
+        statements = Statements(
+            stamp, self._log.log_id, self._directories, self._trajectories, is_reparsed=cursor.is_reparsed
+        )
         if adapter.kind == "document":
             is_idle = self._is_final(source.status)
             moves = read_document(adapter, header, source, cursor, key, statements, self._remembered, is_idle=is_idle)
@@ -479,8 +485,8 @@ class Ingest:
         self, found: Found, said: Sequence[tuple[str | None, Said]], source: SourceFile, *, is_first: bool
     ) -> None:
         """Take in what one look at a file has read."""
-        if not said or found.adapter.agent == SENTINEL:
-            return
+        if not said or found.adapter.agent == SENTINEL or found.header.role == "record":
+            return  # nobody's work
         now = self._clock()
         of = growth(
             is_first=is_first,

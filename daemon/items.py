@@ -9,11 +9,21 @@ ever.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from adapters.contract import Counted, LineRejected, Observation, Observed, TurnUnmetered, Unrecognised, UsageStated
+from adapters.contract import (
+    ClaimStated,
+    Counted,
+    LineRejected,
+    Observation,
+    Observed,
+    TurnUnmetered,
+    Unrecognised,
+    UsageStated,
+)
 from adapters.decode import identity
 from daemon.identity import line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tallies import Said
+from daemon.trajectories import Trajectories
 
 
 class ItemSilent(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="silent"):
@@ -48,6 +58,7 @@ class Statements:
     stamp: Stamp
     salt: str
     directories: set[str] = field(default_factory=set)
+    trajectories: Trajectories = field(default_factory=Trajectories)
     is_reparsed: bool = False
     counts: Counts = field(default_factory=Counts)
     events: list[bytes] = field(default_factory=list)
@@ -74,6 +85,9 @@ class Statements:
             pass  # in an item the usage of an answer stands beside it
         elif isinstance(seen, LineRejected):
             self.rejected(seen, place, content)
+        elif isinstance(seen, ClaimStated):
+            self.events.append(self.stamp.item_event(self.trajectories.absolute(seen), place))
+            self.events.extend(self.trajectories.look(seen, self.stamp.read_at))
         else:
             self.counts.usage_lines += isinstance(seen, UsageStated)
             if cwd := getattr(seen, "cwd", None):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Literal
 
 from adapters.registry import problems
@@ -111,6 +112,7 @@ class Loop:
         notify: Notify | None = None,
         reload: Callable[[], Limits] | None = None,
         planter: Planter | None = None,
+        home: Path = Path("/nonexistent"),
     ) -> None:
         self._paths = paths
         self._log = log
@@ -151,7 +153,7 @@ class Loop:
         self._is_silent = False
         self._wall_clock = WallClock(clock)
         self._damages = 0 if log.recovery is None else len(log.recovery.damaged)
-        self.ingest = Ingest(log, clock, self._go_on, is_live=True)
+        self.ingest = Ingest(log, clock, self._go_on, is_live=True, home=home)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
         is_believing = log.recovery is None or not log.recovery.read_again
         self._checkouts = CheckoutReader(

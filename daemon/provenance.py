@@ -80,6 +80,8 @@ class Stamp:
     """What all events of one source share, encoded once."""
 
     def __init__(self, adapter: Adapter, path: str, generation: str, header: Header | None, now: datetime) -> None:
+        #: When the source was read, UTC.
+        self.read_at = now
         shared = {
             "v": EVENT_VERSION,
             "agent": adapter.agent,

@@ -89,6 +89,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             notify,
             reload,
             planter,
+            settings.home,
         )
         log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
         projector.start()

@@ -19,7 +19,8 @@ class Settings(NamedTuple):
 
     ``agent_environment`` is empty for a home that is not this process's own: another user's logs are not where this
     user's variables point. ``config_file`` need not exist. ``manager`` and ``unit`` say what runs this process; null
-    for a command that somebody typed. ``user_units`` is where this user's own units are.
+    for a command that somebody typed. ``user_units`` is where this user's own units are. ``claims`` are files of
+    records that a command named, beside those of the configuration.
     """
 
     home: Path
@@ -31,6 +32,7 @@ class Settings(NamedTuple):
     manager: Manager | None = None
     unit: str | None = None
     user_units: Path = Path("/nonexistent/systemd/user")
+    claims: tuple[str, ...] = ()
 
 
 def load(home: str | None, state_directory: str | None, zone: str | None = None) -> Settings:

@@ -31,6 +31,7 @@ FACTS: Final[dict[str, str]] = {
             is_inheritance_unknown, is_identity_inferred, is_conflict
         FROM (SELECT * EXCLUDE (thread_id) FROM thread_calls UNION ALL BY NAME SELECT * FROM calls)
     """,
+    "claims": "SELECT * EXCLUDE (seq, ingested_at) FROM claims",
     "estimates": """
         SELECT
             agent, source_id, source_class, session_id, model, repo, task_id, workstream_id, input_tokens,

@@ -138,7 +138,7 @@ _SOURCES: Final = """
     WITH files AS (
         SELECT agent, source_name, session_id, sum(lines) AS lines, sum(usage_lines) AS usage_lines
         FROM high_water_marks
-        WHERE source_name IS NOT NULL AND state <> 'moved'
+        WHERE source_name IS NOT NULL AND state <> 'moved' AND source_role IS DISTINCT FROM 'record'
         GROUP BY ALL
     )
     SELECT

@@ -258,6 +258,93 @@ class Rejected(LineProvenance):
     field: FieldName | None = Field(None, description="counted field that is impossible; null when the line is no JSON")
 
 
+class ClaimFacts(Frozen):
+    """What a harness says of one of its sessions; nothing of it was measured."""
+
+    session_id: Identifier = Field(description="id of the session, as the harness names it")
+    agent: Word | None = Field(None, description="agent that the harness says it ran, as our adapters name it")
+    harness: Identifier | None = Field(None, description="the same in its own words")
+    run_type: Identifier | None = Field(None, description="kind of run, as the harness names it")
+    category: Identifier | None = Field(None, description="kind of work, as the harness names it")
+    model: ModelName | None = Field(
+        None, description="model, as the harness names it; null for none and for a sentinel"
+    )
+    model_state: words.ModelState = Field(description="whether that is a model's name")
+    recorded_at: AwareDatetime | None = Field(None, description="when the record was written, as it says; UTC")
+    started_at: AwareDatetime | None = Field(None, description="when the session began, as the record says; UTC")
+    ended_at: AwareDatetime | None = Field(None, description="when it ended, as the record says; UTC")
+    assumed_zone: ZoneName | None = Field(None, description="zone that was assumed for these times; null when stated")
+    duration_seconds: NonNegativeInt | None = Field(None, description="how long it took, as the record says")
+    token_count: Tokens | None = Field(None, description="total, as the record says")
+    input_tokens: Tokens | None = Field(None, description="as the record says; whether a cache is in it, it does not")
+    output_tokens: Tokens | None = Field(None, description="as the record says")
+    cache_read_tokens: Tokens | None = Field(None, description="as the record says")
+    cache_write_tokens: Tokens | None = Field(None, description="as the record says")
+    trajectory_path: Directory | None = Field(
+        None, description="the log that the record points at: absolute, or the hash of what is no such path"
+    )
+
+
+class Claim(LineProvenance):
+    """A harness's record of one of its sessions: held against what was measured, and never part of it."""
+
+    k: Literal["claim"]
+    body: ClaimFacts = Field(description="the record")
+
+
+class TrajectoryFacts(Frozen):
+    """What stood where a claim points."""
+
+    path: Directory = Field(description="where the claim points")
+    state: words.TrajectoryState = Field(description="what stood there")
+    size_bytes: NonNegativeInt | None = Field(None, description="size of the file; null when there is none")
+    modified_at: Moment | None = Field(None, description="when it was written last; null when there is none")
+
+
+class Trajectory(Frozen):
+    """A file that a claim points at was looked at, when the claim was read."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["trajectory"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when it was looked at, UTC")
+    body: TrajectoryFacts = Field(description="what was seen")
+
+
+class BelievedTotals(Frozen):
+    """What was believed of one agent's day."""
+
+    day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = Field(description="the day, in UTC")
+    agent: Word | None = Field(None, description="the agent; null for none")
+    measurement: words.Measurement = Field(description="class of the tokens")
+    calls: NonNegativeInt = Field(description="calls, or reports")
+    input_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
+    cache_read_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
+    cache_write_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
+    output_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
+    total_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
+
+
+class Belief(Frozen):
+    """Totals that were believed at the end of a day, as far as they differ from what was believed before."""
+
+    up_to_seq: NonNegativeInt = Field(description="last event that was in the tables")
+    rules: Receipt = Field(description="hash that names the rules of the tables by which it was counted")
+    totals: Annotated[tuple[BelievedTotals, ...], BeforeValidator(_as_tuple), Field(max_length=500)] = Field(
+        description="what is new or other than in the belief before; a day without calls any more has zero"
+    )
+
+
+class Published(Frozen):
+    """Once a day: the totals as they were believed then."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["published"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when, UTC")
+    body: Belief = Field(description="the totals")
+
+
 class Silent(LineProvenance):
     """A row or item that a newer parser read again and that states nothing: what an older one read is retired."""
 
@@ -523,6 +610,75 @@ class Expectation(Frozen):
     at: Moment | None = Field(None, description="when it was looked for; null when the producer did not say")
 
 
+class Acknowledgement(Frozen):
+    """An operator knows of a finding: it is shown apart and alarms nobody, until it expires or changes."""
+
+    finding_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")] = Field(description="id of the finding")
+    rule: Word = Field(description="its rule")
+    reason: words.AcknowledgeReason = Field(description="why it is no alarm")
+    ticket: Identifier | None = Field(None, description="id of a ticket; null for none")
+    until: Moment | None = Field(None, description="when it is an alarm again; null for never")
+    is_withdrawn: bool = Field(False, description="whether the acknowledgement is taken back")
+
+
+class Repair(Frozen):
+    """One step of a repair: which log a claim points at from now on. Undone, the claim says what it said."""
+
+    plan_id: Identifier = Field(description="the reviewed plan")
+    claim_source: StoredPath | Uri = Field(description="file of the claim")
+    claim_key: Identifier = Field(description="the claim in that file")
+    claimed_path: Directory | None = Field(
+        None, description="where the claim points: the step holds only while it does; null for nowhere"
+    )
+    action: words.RepairAction = Field(description="what is done")
+    trajectory_path: Directory | None = Field(None, description="the log that is attached; null when it is cleared")
+    session_id: Identifier | None = Field(None, description="session of that log; null when it is cleared")
+    agent: Word | None = Field(None, description="its agent; null when it is cleared")
+    is_undone: bool = Field(False, description="whether the step was taken back")
+
+
+class Supersession(Frozen):
+    """An operator's decision: a fallback whose task or session was measured does not count."""
+
+    receipt: Receipt = Field(description="receipt of the message that is superseded")
+    content_hash: Receipt = Field(description="its content")
+    by_source_id: CallIdentifier | None = Field(None, description="what counts in its place; null when not one call")
+    is_withdrawn: bool = Field(False, description="whether the decision is taken back")
+
+
+class Consumption(Frozen):
+    """Somebody has read our tables and goes by them: an export, a dashboard, a grader."""
+
+    consumer: Identifier = Field(description="who")
+    table: Word = Field(description="which table was read")
+    up_to_seq: NonNegativeInt = Field(description="last event that was in it")
+    since: Moment | None = Field(None, description="only rows from then on; null for no bound")
+    until: Moment | None = Field(None, description="only rows before then; null for no bound")
+    at: Moment | None = Field(None, description="when it was read; null when the producer did not say")
+
+
+class Reconciliation(Frozen):
+    """What a reconcile came to, in numbers; the report itself is a file of the state directory."""
+
+    run_by: words.RunBy = Field(description="who ran it")
+    is_applied: bool = Field(description="whether it wrote what could be mended safely")
+    since: Moment | None = Field(None, description="only what happened from then on; null for everything")
+    sessions_on_disk: NonNegativeInt = Field(description="session logs that were found")
+    sessions_ingested: NonNegativeInt = Field(description="of which are read to their end")
+    sessions_stale: NonNegativeInt = Field(description="of which grew since they were read")
+    duplicate_source_ids: NonNegativeInt = Field(description="reports under one source id that disagree")
+    fallback_events: NonNegativeInt = Field(description="estimates that completed tasks left")
+    leaked_fallbacks: NonNegativeInt = Field(description="of which stand beside a measurement of the same")
+    superseded_rows: NonNegativeInt = Field(description="statements that do not count")
+    unattributed_sessions: NonNegativeInt = Field(description="sessions that belong to no repository")
+    rows_without_provenance: NonNegativeInt = Field(description="reports that name no source")
+    flatline_days: NonNegativeInt = Field(description="days with signs of work and without a token")
+    recoverable_gaps: NonNegativeInt = Field(description="logs that can still be read")
+    recovered: NonNegativeInt = Field(description="of which were")
+    findings: NonNegativeInt = Field(description="findings that nobody has acknowledged")
+    at: Moment = Field(description="when it ended")
+
+
 class Message(Frozen, Generic[Body]):
     """
     What a producer put into the inbox: who says so, under which key, and its receipt.
@@ -583,6 +739,14 @@ KINDS: dict[str, type[Frozen]] = {
     "allocation": Message[Allocation],
     "repo": Message[RepoFacts],
     "expectation": Message[Expectation],
+    "claim": Claim,
+    "trajectory": Trajectory,
+    "acknowledgement": Message[Acknowledgement],
+    "repair": Message[Repair],
+    "supersession": Message[Supersession],
+    "consumption": Message[Consumption],
+    "reconciliation": Message[Reconciliation],
+    "published": Published,
     "message_rejected": MessageRejected,
 }
 

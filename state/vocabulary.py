@@ -80,6 +80,7 @@ Role = Literal[
     "subagent",  #: a file of a subagent
     "branch",  #: an undone or edited part of a conversation
     "view",  #: a compacted copy of a conversation
+    "record",  #: a harness's records of sessions: claims, and nobody's log
 ]
 
 #: Why a figure can be trusted, and how far. `docs/evidence.md` states each criterion.
@@ -300,6 +301,43 @@ Trust = Literal[
     "low",  #: by place or time alone, or seen long after
 ]
 
+#: What a claim says of its model.
+ModelState = Literal[
+    "stated",  #: a name
+    "sentinel",  #: a word that stands for none: `<synthetic>`, `unknown`
+    "missing",  #: nothing
+]
+
+#: What stood where a claim points when the claim was read.
+TrajectoryState = Literal[
+    "present",  #: a file
+    "missing",  #: nothing
+    "unreadable",  #: this user may not look
+    "not_regular",  #: a directory, pipe or device
+    "unusable",  #: the claim names no path that could be looked at: relative, or no path at all
+]
+
+#: Why a finding is acknowledged.
+AcknowledgeReason = Literal[
+    "expected",  #: it is as it should be here
+    "known_defect",  #: a defect that is being mended
+    "harmless",  #: true, and of no consequence
+    "repaired_elsewhere",  #: mended where it came from
+    "not_ours",  #: of somebody else's logs
+]
+
+#: What a step of a repair does to a claim.
+RepairAction = Literal[
+    "attach",  #: the claim gets the one session that matches it
+    "clear",  #: the claim loses its pointer: nothing matches, or more than one does
+]
+
+#: Who ran a check that is evidence itself.
+RunBy = Literal[
+    "operator",  #: somebody typed it
+    "timer",  #: a timer of ours, or cron
+]
+
 EventKind = Literal[
     "usage",
     "session",
@@ -322,6 +360,14 @@ EventKind = Literal[
     "checkout",
     "git_commit",
     "rules",
+    "claim",
+    "trajectory",
+    "acknowledgement",
+    "repair",
+    "supersession",
+    "consumption",
+    "reconciliation",
+    "published",
 ]
 
 #: Who may leave an estimate behind when a task is completed without measured evidence. Any other word, and none, never

@@ -16,6 +16,7 @@ class Limits(NamedTuple):
         has_sentinel: Whether a synthetic session is planted and has to come out.
         expected_hooks: Agents whose hook has to be in place (`claude-code`, `codex`).
         roots: Further directories of logs, each with its agent; one that is missing is told.
+        claims: Files of records that harnesses write.
     """
 
     reporting_window_seconds: int = 900
@@ -24,6 +25,7 @@ class Limits(NamedTuple):
     has_sentinel: bool = False
     expected_hooks: tuple[str, ...] = ()
     roots: tuple[tuple[str, str], ...] = ()
+    claims: tuple[str, ...] = ()
 
     @property
     def plant_seconds(self) -> float:
@@ -50,4 +52,5 @@ def limits(settings: Settings) -> Limits:
         has_sentinel=config.health.sentinel,
         expected_hooks=config.hooks.expected,
         roots=tuple((root.agent, root.path) for root in config.roots),
+        claims=tuple(claim.path for claim in config.claims),
     )

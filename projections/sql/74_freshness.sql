@@ -12,7 +12,9 @@ WITH files AS (
         count(*) FILTER (WHERE source_name IS NOT NULL AND state = 'present') AS files,
         count(*) FILTER (WHERE state = 'unreadable') AS unreadable_paths,
         count(*) FILTER (WHERE state = 'gone' AND source_name IS NOT NULL) AS gone_files,
-        count(*) FILTER (WHERE lines > 0 AND usage_lines = 0 AND source_name IS NOT NULL AND state <> 'moved') AS unmetered_files,
+        count(*) FILTER (
+            WHERE lines > 0 AND usage_lines = 0 AND source_name IS NOT NULL AND state <> 'moved' AND source_role IS DISTINCT FROM 'record'
+        ) AS unmetered_files,
         CAST(sum(greatest(size_bytes - offset_bytes, 0)) FILTER (
             WHERE state = 'present' AND source NOT LIKE '%.zst'
         ) AS BIGINT) AS backlog_bytes

@@ -31,4 +31,4 @@ SELECT
     CASE WHEN h.usage_lines = 0 THEN 'unmetered' ELSE 'no_own_total' END AS reason
 FROM high_water_marks AS h
 ANTI JOIN thread_reconciliation AS r ON h.source_generation = r.source_generation
-WHERE h.source_name IS NOT NULL AND h.state <> 'moved' AND h.lines > 0
+WHERE h.source_name IS NOT NULL AND h.state <> 'moved' AND h.lines > 0 AND h.source_role IS DISTINCT FROM 'record'

@@ -28,11 +28,20 @@ class Host:
         self.home = root / "home"
         self.state = StatePaths(root / "state")
         self.now = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+        self.claims: tuple[str, ...] = ()
         self.home.mkdir()
 
     @property
     def settings(self) -> Settings:
-        return Settings(self.home, self.state, zone="UTC", host="test")
+        return Settings(self.home, self.state, zone="UTC", host="test", claims=self.claims)
+
+    def records(self, *rows: dict[str, Any]) -> Path:
+        """Write a harness's file of records, whole; it is read from now on."""
+        path = self.home / "state/sessions/session-records.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        self.claims = (str(path),)
+        return path
 
     def ingest(self) -> Caught:
         begin_with_empty_tables(self.state)

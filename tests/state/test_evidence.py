@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from adapters.contract import (
+    ClaimFacts,
+    ClaimStated,
     HiddenCall,
     LineRejected,
     Observed,
@@ -17,6 +19,7 @@ from adapters.contract import (
 )
 from daemon.items import ItemSilent
 from daemon.provenance import DaemonChanged, SourceChanged
+from state import evidence
 from state.evidence import KINDS, MESSAGES, Frozen, LineProvenance, Provenance
 from state.upcast import upcast
 
@@ -27,6 +30,7 @@ WRITTEN: dict[str, type[Observed]] = {
     "hidden_call": HiddenCall,
     "task_named": TaskNamed,
     "sentinel": SentinelStated,
+    "claim": ClaimStated,
     "rejected": LineRejected,
     "silent": ItemSilent,
     "source": SourceChanged,
@@ -44,8 +48,18 @@ def test_an_observation_has_exactly_the_fields_of_its_contract(kind: str) -> Non
     """
     A field that an adapter can state is in the contract, with the same words, and null where it can be left out.
     """
-    contract, written = own_fields(KINDS[kind]), {field.name: field for field in msgspec.structs.fields(WRITTEN[kind])}
+    are_equal(own_fields(KINDS[kind]), WRITTEN[kind])
 
+
+def test_a_claim_has_exactly_the_fields_of_its_contract() -> None:
+    """
+    The record within the event, too.
+    """
+    are_equal(dict(evidence.ClaimFacts.model_fields), ClaimFacts)
+
+
+def are_equal(contract: dict[str, Any], struct: type[msgspec.Struct]) -> None:
+    written = {field.name: field for field in msgspec.structs.fields(struct)}
     assert set(contract) == set(written)
     for name, field in written.items():
         assert contract[name].is_required() == field.required, name
@@ -62,9 +76,8 @@ def test_every_kind_that_is_written_has_a_contract() -> None:
     """
     What no adapter states comes from the log itself, a look at a checkout, the configuration, or through the inbox.
     """
-    assert {"recovery", "message_rejected", "checkout", "git_commit", "rules", "tally", *MESSAGES} == set(KINDS) - set(
-        WRITTEN
-    )
+    seen = {"recovery", "message_rejected", "checkout", "git_commit", "rules", "tally", "trajectory", "published"}
+    assert seen | set(MESSAGES) == set(KINDS) - set(WRITTEN)
 
 
 def test_an_older_event_is_upcast_step_by_step() -> None:

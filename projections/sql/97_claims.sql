@@ -1,0 +1,60 @@
+-- claims: what harnesses say of their sessions, each record as it was read last, with the log it points at by now.
+-- grain: one record of one file
+-- key: source, claim_key
+-- unit: tokens as claimed, seconds, times in UTC
+-- source: items, events, repairs, trajectory_looks, trajectories
+-- refresh: view
+--
+-- Nothing here was measured. claimed_path is where the record points, trajectory_path the same after repairs (plan_id), and
+-- trajectory_source the file of ours that it names: itself, or the conversation in a directory of that name. started_at and ended_at
+-- are completed from the duration where one is missing. trajectory_state is what was seen there when the record was read.
+WITH stated AS (
+    SELECT
+        e.seq,
+        e.source,
+        e.item_key AS claim_key,
+        e.line_hash,
+        e.ingested_at,
+        e.body ->> '$.session_id' AS session_id,
+        e.body ->> '$.agent' AS agent,
+        e.body ->> '$.harness' AS harness,
+        e.body ->> '$.run_type' AS run_type,
+        e.body ->> '$.category' AS category,
+        e.body ->> '$.model' AS model,
+        e.body ->> '$.model_state' AS model_state,
+        CAST(e.body ->> '$.recorded_at' AS TIMESTAMP) AS recorded_at,
+        CAST(e.body ->> '$.started_at' AS TIMESTAMP) AS stated_start_at,
+        CAST(e.body ->> '$.ended_at' AS TIMESTAMP) AS stated_end_at,
+        CAST(e.body ->> '$.duration_seconds' AS BIGINT) AS duration_seconds,
+        CAST(e.body ->> '$.token_count' AS BIGINT) AS token_count,
+        CAST(e.body ->> '$.input_tokens' AS BIGINT) AS input_tokens,
+        CAST(e.body ->> '$.output_tokens' AS BIGINT) AS output_tokens,
+        CAST(e.body ->> '$.cache_read_tokens' AS BIGINT) AS cache_read_tokens,
+        CAST(e.body ->> '$.cache_write_tokens' AS BIGINT) AS cache_write_tokens,
+        e.body ->> '$.trajectory_path' AS claimed_path
+    FROM items AS i
+    INNER JOIN events AS e ON i.seq = e.seq
+    WHERE e.kind = 'claim'
+),
+repaired AS (
+    SELECT
+        s.*,
+        r.plan_id,
+        r.action AS repair_action,
+        CASE WHEN r.plan_id IS NULL THEN s.claimed_path ELSE r.trajectory_path END AS trajectory_path
+    FROM stated AS s
+    LEFT JOIN repairs AS r
+        ON s.source = r.claim_source AND s.claim_key = r.claim_key AND s.claimed_path IS NOT DISTINCT FROM r.claimed_path
+    QUALIFY row_number() OVER (PARTITION BY s.seq ORDER BY r.revision DESC NULLS LAST, r.seq DESC) = 1
+)
+SELECT
+    r.* EXCLUDE (stated_start_at, stated_end_at),
+    coalesce(r.stated_start_at, r.stated_end_at - to_seconds(r.duration_seconds)) AS started_at,
+    coalesce(r.stated_end_at, r.stated_start_at + to_seconds(r.duration_seconds)) AS ended_at,
+    coalesce(f.source, d.source) AS trajectory_source,
+    l.state AS trajectory_state,
+    coalesce(l.was_present, false) AS was_trajectory_present
+FROM repaired AS r
+LEFT JOIN trajectories AS f ON r.trajectory_path = f.source
+LEFT JOIN trajectories AS d ON r.trajectory_path || '/conversation.jsonl' = d.source
+LEFT JOIN trajectory_looks AS l ON r.trajectory_path = l.path

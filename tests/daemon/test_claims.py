@@ -1,0 +1,138 @@
+"""What harnesses claim of their sessions: read as evidence, held apart from everything that was measured."""
+
+import json
+from typing import Any
+
+import pytest
+
+from daemon.config import read_config
+from tests.daemon.conftest import Host, claude_line
+from tests.daemon.live import append
+
+
+def record(session: str, **over: Any) -> dict[str, Any]:
+    """Return a record as gptme's harness writes it, as far as it is read; and one field that is not."""
+    said = {
+        "session_id": session,
+        "timestamp": "2026-04-19T03:20:00",
+        "start_time": "2026-04-19T02:54:00+00:00",
+        "duration_seconds": 1500.4,
+        "harness": "claude-code",
+        "run_type": "autonomous",
+        "category": "cleanup",
+        "model": "claude-opus-4-8",
+        "input_tokens": 120,
+        "output_tokens": 7,
+        "cache_read_tokens": 5,
+        "trajectory_path": "~/.claude/projects/-srv-repo/one.jsonl",
+        "summary": "the words of a conversation",
+    }
+    return said | over
+
+
+def claims(host: Host) -> list[dict[str, Any]]:
+    return host.rows("SELECT * FROM claims ORDER BY claim_key")
+
+
+def test_a_claim_is_what_the_record_says_and_no_usage(host: Host) -> None:
+    """
+    Times in UTC, the end from the duration, the path from the home that is read; no total, no source without usage.
+    """
+    append(host.claude("one"), claude_line("msg_a", 5))
+    before = host.ingest() and host.totals()
+
+    host.records(record("a993"))
+    host.ingest()
+
+    (claim,) = claims(host)
+    assert ("a993", "claude_code", "autonomous", "cleanup") == (
+        claim["session_id"],
+        claim["agent"],
+        claim["run_type"],
+        claim["category"],
+    )
+    assert ["2026-04-19 02:54:00", "2026-04-19 03:19:00"] == [str(claim[at]) for at in ("started_at", "ended_at")]
+    assert str(host.claude("one")) == claim["trajectory_path"] == claim["trajectory_source"]
+    assert "present" == claim["trajectory_state"]
+    assert before == host.totals() == (1, 15)
+    assert 0 == host.usage()["unmetered_sources"]
+    assert "conversation" not in json.dumps(host.rows("SELECT * FROM events"), default=str)
+
+
+def test_records_that_are_rewritten_in_place_are_the_newest_of_each(host: Host) -> None:
+    """
+    One state per record; unchanged ones add no evidence, a second record of one session is a claim of its own.
+    """
+    host.records(record("a993"), record("8beb"))
+    host.ingest()
+    host.records(record("a993", output_tokens=9), record("8beb"), record("8beb", output_tokens=1))
+    host.ingest()
+
+    assert [("8beb", 7), ("a993", 9), ("8beb", 1)] == [
+        (row["session_id"], row["output_tokens"]) for row in claims(host)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("gpt-5.4", ("gpt-5.4", "stated")), ("<synthetic>", (None, "sentinel")), ("unknown", (None, "sentinel")),
+     (None, (None, "missing"))],
+)  # fmt: skip
+def test_a_word_that_stands_for_no_model_is_none(
+    host: Host, model: str | None, expected: tuple[str | None, str]
+) -> None:
+    """
+    Null instead of a guess, and what stood there is told.
+    """
+    host.records(record("a993", model=model))
+    host.ingest()
+
+    (claim,) = claims(host)
+    assert expected == (claim["model"], claim["model_state"])
+
+
+def test_a_claim_whose_log_is_gone_says_so(host: Host) -> None:
+    """
+    It was looked at when the claim was read, and is evidence: a claim outlives its log.
+    """
+    host.records(record("a993", trajectory_path="/srv/gone.jsonl"), record("8beb", trajectory_path="logs/x.jsonl"))
+    host.ingest()
+
+    states = {row["session_id"]: (row["trajectory_state"], row["trajectory_source"]) for row in claims(host)}
+    assert {"a993": ("missing", None), "8beb": ("unusable", None)} == states
+
+
+def test_a_record_that_cannot_be_read_costs_no_other(host: Host) -> None:
+    """
+    It is rejected; a half one at the end is still being written.
+    """
+    path = host.records(record("a993"), record("8beb", input_tokens=-1))
+    with path.open("a") as file:
+        file.write('{"session_id": "5a')
+    host.ingest()
+
+    assert ["a993"] == [row["session_id"] for row in claims(host)]
+    assert ["out_of_range"] == [row["code"] for row in host.rows("SELECT code FROM rejected")]
+
+
+def test_eight_sessions_with_one_number_are_a_teletype(host: Host) -> None:
+    """
+    Whatever the number: nothing of it stands in the code.
+    """
+    log = "~/.local/share/gptme/logs/2026-04-19-gptme-evals-x-markdown-64bdd50c/conversation.jsonl"
+    rows = [record(f"s{n}", input_tokens=4321, output_tokens=77, trajectory_path=log) for n in range(8)]
+    host.records(*rows, record("other", input_tokens=10))
+    host.ingest()
+
+    (found,) = host.rows("SELECT * FROM findings WHERE rule = 'teletype'")
+    assert ([f"s{n}" for n in range(8)], "critical") == (found["sessions"], found["severity"])
+
+
+def test_the_configuration_names_files_of_records(host: Host, tmp_path: Any) -> None:
+    """
+    Each by its path.
+    """
+    file = tmp_path / "config.toml"
+    file.write_text('[[claims]]\npath = "~/state/sessions/session-records.jsonl"\n')
+
+    assert ("~/state/sessions/session-records.jsonl",) == tuple(each.path for each in read_config(file).claims)
