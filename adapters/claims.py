@@ -1,10 +1,11 @@
 """
-What a harness claims of its sessions: which log is whose, and how many tokens it took. Held against what was measured.
+What a harness claims of its sessions: which log is whose, and how many tokens it took.
 
 A file of records, one JSON object in a line, rewritten in place. Read from the records of gptme's harness
 (`session-records.jsonl`) and in the names of our own generic form, which mean the same. A claim is never usage.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath, PurePosixPath
@@ -34,9 +35,12 @@ _NO_MODEL: Final = frozenset({"unknown", "none", "null", "n/a", "na", "-", "?"})
 
 _DURATION_MAX: Final = 10**9
 
+#: A time that somebody put in the place of one that was not known, whatever its zone.
+_NOON: Final = re.compile(r"[T ]12:00:00(?:\.0+)?(?:$|[Z+-])")
 
-class Numbers(msgspec.Struct):
-    """What a record counts."""
+
+class Record(msgspec.Struct):
+    """The fields of a record that are read, in the harness's names and in ours; all others are skipped undecoded."""
 
     token_count: int | None = None
     input_tokens: int | None = None
@@ -44,10 +48,6 @@ class Numbers(msgspec.Struct):
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_creation_tokens: int | None = None
-
-
-class Record(Numbers):
-    """The fields of a record that are read, in the harness's names and in ours; all others are skipped undecoded."""
 
     session_id: str | None = None
     harness: str | None = None
@@ -66,7 +66,7 @@ class Record(Numbers):
     journal_path: str | None = None
 
 
-_decode = Decoder(Record, counted=(Numbers,)).decode
+_decode = Decoder(Record, counted=(Record,)).decode
 
 
 class Claims:
@@ -89,7 +89,13 @@ class Claims:
 
     def read_document(self, content: bytes, header: Header) -> Iterable[Item] | LineRejected:
         """State each record; the same session in two records is two claims."""
-        return list(_items(content, header.zone))
+        items = list(_items(content, header.zone))
+        half = items[-1] if items and not content.endswith(b"\n") else None
+        broken = next((each for each in half.observations if isinstance(each, LineRejected)), None) if half else None
+        if half is None or broken is None:
+            return items
+        # It is being written, or its writer was killed: no claim yet, and where others stand before it none is broken.
+        return [*items[:-1], Item(half.key, half.content, UNRECOGNISED)] if len(items) > 1 else broken
 
 
 def _items(content: bytes, zone: str) -> Iterable[Item]:
@@ -99,10 +105,7 @@ def _items(content: bytes, zone: str) -> Iterable[Item]:
         if line.strip():
             yield _item(line, number, zone, met)
     if last.strip():
-        half = _item(last, len(lines), zone, met)
-        # It is being written, or its writer was killed: no claim yet, and none that is broken.
-        is_broken = any(isinstance(each, LineRejected) for each in half.observations)
-        yield Item(half.key, last, UNRECOGNISED) if is_broken else half
+        yield _item(last, len(lines), zone, met)
 
 
 def _item(line: bytes, number: int, zone: str, met: Counter[str]) -> Item:
@@ -134,6 +137,7 @@ def _stated(session_id: str, record: Record, zone: str) -> tuple[Observation, ..
             started_at=local_time(started, zone),
             ended_at=local_time(ended, zone),
             assumed_zone=zone if any(map(_is_local, (recorded, started, ended))) else None,
+            is_noon=any(_NOON.search(text or "") for text in (recorded, started)) or None,
             duration_seconds=_duration(record.duration_seconds),
             token_count=tokens(record.token_count),
             input_tokens=tokens(record.input_tokens),

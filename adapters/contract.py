@@ -156,6 +156,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     assumed_zone: str | None = None
+    is_noon: bool | None = None
     duration_seconds: int | None = None
     token_count: int | None = None
     input_tokens: int | None = None

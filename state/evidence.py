@@ -24,6 +24,8 @@ LineHash = Annotated[str, Field(pattern=rf"^{words.HASH_PATTERN}$")]
 _PATH_CHARS_MAX: Final = 4098
 _PATH_PATTERN: Final = words.PATH_PATTERN.removesuffix("{0,4095}") + "*"
 Directory = Annotated[str, Field(max_length=_PATH_CHARS_MAX, pattern=rf"^(?:{_PATH_PATTERN}|hash:[0-9a-f]{{32}})$")]
+#: The same, or below the home of who wrote it: an adapter does not know where that is, its reader does.
+ClaimedPath = Annotated[str, Field(max_length=_PATH_CHARS_MAX, pattern=rf"^(?:~?{_PATH_PATTERN}|hash:[0-9a-f]{{32}})$")]
 StoredPath = Annotated[str, Field(max_length=_PATH_CHARS_MAX, pattern=rf"^{_PATH_PATTERN}$")]
 Uri = Annotated[str, Field(pattern=rf"^{words.URI_PATTERN}$")]
 ZoneName = Annotated[str, Field(pattern=r"^[A-Za-z0-9/_+-]{1,64}$")]
@@ -274,13 +276,16 @@ class ClaimFacts(Frozen):
     started_at: AwareDatetime | None = Field(None, description="when the session began, as the record says; UTC")
     ended_at: AwareDatetime | None = Field(None, description="when it ended, as the record says; UTC")
     assumed_zone: ZoneName | None = Field(None, description="zone that was assumed for these times; null when stated")
+    is_noon: bool | None = Field(
+        None, description="whether a time of it reads exactly 12:00:00 in its own zone; null when none does"
+    )
     duration_seconds: NonNegativeInt | None = Field(None, description="how long it took, as the record says")
     token_count: Tokens | None = Field(None, description="total, as the record says")
     input_tokens: Tokens | None = Field(None, description="as the record says; whether a cache is in it, it does not")
     output_tokens: Tokens | None = Field(None, description="as the record says")
     cache_read_tokens: Tokens | None = Field(None, description="as the record says")
     cache_write_tokens: Tokens | None = Field(None, description="as the record says")
-    trajectory_path: Directory | None = Field(
+    trajectory_path: ClaimedPath | None = Field(
         None, description="the log that the record points at: absolute, or the hash of what is no such path"
     )
 

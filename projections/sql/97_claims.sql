@@ -7,7 +7,7 @@
 --
 -- Nothing here was measured. claimed_path is where the record points, trajectory_path the same after repairs (plan_id), and
 -- trajectory_source the file of ours that it names: itself, or the conversation in a directory of that name. started_at and ended_at
--- are completed from the duration where one is missing. trajectory_state is what was seen there when the record was read.
+-- are completed from the duration where one is missing, is_noon says that a time reads 12:00:00 in the zone of the record. trajectory_state is what was seen there when the record was read.
 WITH stated AS (
     SELECT
         e.seq,
@@ -25,6 +25,7 @@ WITH stated AS (
         CAST(e.body ->> '$.recorded_at' AS TIMESTAMP) AS recorded_at,
         CAST(e.body ->> '$.started_at' AS TIMESTAMP) AS stated_start_at,
         CAST(e.body ->> '$.ended_at' AS TIMESTAMP) AS stated_end_at,
+        coalesce(CAST(e.body ->> '$.is_noon' AS BOOLEAN), false) AS is_noon,
         CAST(e.body ->> '$.duration_seconds' AS BIGINT) AS duration_seconds,
         CAST(e.body ->> '$.token_count' AS BIGINT) AS token_count,
         CAST(e.body ->> '$.input_tokens' AS BIGINT) AS input_tokens,
