@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from adapters.registry import same_names
 from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.guard import readers
-from daemon.health.limits import limits
+from daemon.health.limits import Limits, limits
 from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
@@ -68,19 +68,24 @@ def _empty(temporary: Path) -> None:
             entry.unlink()
 
 
-def roots(settings: Settings) -> list[Place]:
+def roots(settings: Settings, known: Limits | None = None) -> list[Place]:
     """
     Return the roots of every adapter in the home that is read.
 
+    Args:
+        settings: Whose home.
+        known: What the configuration said when it was read; null to read it now.
+
     Raises:
         AdapterNameTaken: Two adapters have one name.
+        ConfigUnusable: The configuration was asked, and cannot be read.
     """
     if taken := same_names():
         raise AdapterNameTaken(names=",".join(taken))
-    found = limits(settings)
+    found = limits(settings) if known is None else known
     return [
         *places(readers(), settings.home, settings.agent_environment),
-        *further(readers(), settings),
+        *further(readers(), settings, found.roots),
         *claimed(settings, (*found.claims, *settings.claims)),
     ]
 
@@ -92,10 +97,12 @@ def claimed(settings: Settings, paths: Iterable[str]) -> Iterator[Place]:
         yield Place(path, CLAIMS, Root(Path(path), "record"))
 
 
-def further(adapters: Iterable[Adapter], settings: Settings) -> Iterator[Place]:
-    """Yield the roots that the configuration adds for *adapters*, each like the first of its adapter's own."""
+def further(
+    adapters: Iterable[Adapter], settings: Settings, named: Sequence[tuple[str, str]] | None = None
+) -> Iterator[Place]:
+    """Yield the further roots of *adapters*, each like the first of its adapter's own; null for those named now."""
     known = tuple(adapters)
-    for agent, path in limits(settings).roots:
+    for agent, path in limits(settings).roots if named is None else named:
         for adapter in known:
             own = next(iter(adapter.roots(settings.home, {})), None)
             if agent in (adapter.agent, adapter.parser) and own is not None:

@@ -44,16 +44,20 @@ class Names:
                 yield _missed(settings, f"roots:{text}", f"[[roots]] names the agent {agent}, which no adapter reads")
             elif not path.exists():
                 yield _missed(settings, f"roots:{text}", f"[[roots]] names {path} for {agent}, and it is not there")
-            elif not _holds_logs(settings, path):
+            elif not self._holds_logs(settings, path):
                 message = f"[[roots]] names {path}, and nothing in it is laid out like a log of {agent}"
                 yield _missed(settings, f"roots:{text}", message)
+        for text in (*self._limits.claims, *settings.claims):
+            path = settings.home / text.removeprefix("~/")
+            if not path.exists():
+                yield _missed(settings, f"claims:{text}", f"{path} is named as a file of records, and it is not there")
 
-
-def _holds_logs(settings: Settings, path: Path) -> bool:
-    """Say whether a sweep below a root finds a log; it ends with the first, and is not made of more than so much."""
-    of_it = [place for place in roots(settings) if place.path == str(path)]
-    seen = islice(sweep(of_it, settings.zone), LOOKED_MAX)
-    return any(isinstance(each, Found) for each in seen)
+    def _holds_logs(self, settings: Settings, path: Path) -> bool:
+        """Say whether a sweep below a root finds a log; it ends with the first, and looks at no more than so much."""
+        # As the limits were read: by now the file may say something else, or be broken.
+        of_it = [place for place in roots(settings, self._limits) if place.path == str(path)]
+        seen = islice(sweep(of_it, settings.zone), LOOKED_MAX)
+        return any(isinstance(each, Found) for each in seen)
 
 
 def _of_gptme(settings: Settings) -> Iterator[Finding]:

@@ -276,3 +276,17 @@ def test_further_roots_are_read_and_missed(own_home, tmp_path, monkeypatch):
     limits = Limits(roots=tuple(lines))
     # One has nothing in it that is laid out as its agent does.
     assert ["roots:~/srv/other", f"roots:{tmp_path}/gone", "roots:/"] == list(missed(monkeypatch, limits))
+
+
+@pytest.mark.parametrize("text", ["", "[[roots]"], ids=["taken out", "broken"])
+def test_root_that_is_read_is_no_miss_for_what_the_file_says_meanwhile(own_home, tmp_path, monkeypatch, text):
+    """
+    What was read at the start holds: a file that is edited or broken meanwhile takes no log out of a directory.
+    """
+    (tmp_path / "config.toml").write_text(text)
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    log = own_home / "srv/projects/-srv-repo" / f"{SESSION}.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(claude_line("msg_1", 5))
+
+    assert {} == missed(monkeypatch, Limits(roots=(("claude_code", "~/srv/projects"),)))
