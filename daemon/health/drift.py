@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
@@ -12,11 +13,15 @@ from daemon.health.finding import Finding
 #: A version that has not grown for so long is one that nobody runs any more.
 FORGOTTEN: Final = timedelta(days=7)
 
+#: Other tallies than before; those of retired evidence are gone, and the floor with them.
+_WHICH: Final = "SELECT min(seq), max(seq) FROM tallies"
+
 _DRIFTING: Final = """
 SELECT
     agent,
     agent_version,
     silent_since,
+    silent_until,
     silent_bytes,
     silent_lines,
     silent_unknown_lines,
@@ -24,25 +29,48 @@ SELECT
     silent_sources,
     usage_statements
 FROM drift
-WHERE state = 'drifting' AND silent_until >= ?
+WHERE state = 'drifting'
 ORDER BY agent, agent_version
 """
 
 
-def drifting(connection: duckdb.DuckDBPyConnection, now: datetime) -> Iterable[Finding]:
-    """Return a finding for each version whose recognised usage fell below its floor, or never came."""
-    after = (now - FORGOTTEN).astimezone(UTC).replace(tzinfo=None)
-    for agent, version, since, size, lines, unknown, turns, sources, statements in connection.execute(
-        _DRIFTING, [after]
-    ).fetchall():
-        who = f"{agent} {version}" if version else f"{agent} of an unknown version"
-        fell = "less usage is recognised than before" if statements else "no usage was ever recognised"
-        files = f", in {', '.join(sources)}" if sources else ""
-        message = (
-            f"{who}: {fell}: {turns} answers without usage and {unknown} unknown lines among {lines} "
-            f"({size} bytes){files}"
-        )
-        yield Finding("drift", f"{agent} {version or 'unknown'}", _utc(since), message, next_command(sources))
+@dataclass(slots=True)
+class Drift:
+    """Judges each version by all its tallies, which are read when there are others than at the last question."""
+
+    _which: tuple[int | None, ...] | None = None
+    _versions: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __call__(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> Iterable[Finding]:
+        """Return a finding for each version whose recognised usage fell below its floor, or never came."""
+        which = connection.execute(_WHICH).fetchone()
+        if which != self._which:
+            self._versions = connection.execute(_DRIFTING).fetchall()
+            self._which = which
+        after = (now - FORGOTTEN).astimezone(UTC).replace(tzinfo=None)
+        for agent, version, since, until, *figures in self._versions:
+            if until >= after:
+                yield _finding(agent, version, since, *figures)
+
+
+def _finding(
+    agent: str,
+    version: str | None,
+    since: datetime | None,
+    size: int,
+    lines: int,
+    unknown: int,
+    turns: int,
+    sources: list[str],
+    statements: int,
+) -> Finding:
+    who = f"{agent} {version}" if version else f"{agent} of an unknown version"
+    fell = "less usage is recognised than before" if statements else "no usage was ever recognised"
+    files = f", in {', '.join(sources)}" if sources else ""
+    message = (
+        f"{who}: {fell}: {turns} answers without usage and {unknown} unknown lines among {lines} ({size} bytes){files}"
+    )
+    return Finding("drift", f"{agent} {version or 'unknown'}", _utc(since), message, next_command(sources))
 
 
 def next_command(sources: list[str]) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import duckdb
 
-from daemon.health.drift import drifting
+from daemon.health.drift import Drift
 from daemon.health.expectations import Expectations
 from daemon.health.flatline import flatlines
 from daemon.health.hooks import Hooks
@@ -27,7 +27,7 @@ def table_judges(
 ) -> Judging[duckdb.DuckDBPyConnection]:
     """Return those who ask the daemon's own tables, in its projector's thread."""
     judges: dict[str, Judge[duckdb.DuckDBPyConnection]] = {
-        "drift": drifting,
+        "drift": Drift(),
         "flatline": flatlines(limits.reporting_window_seconds, limits.canary_events),
         "hooks": Hooks(settings, limits),
         "expectations": Expectations(settings),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from daemon.bootstrap import catch_up, seen_files
-from daemon.health.drift import drifting
+from daemon.health.drift import Drift
 from daemon.health.sentinel import DAYS, Planter
 from daemon.tallies import growth
 from daemon.usage_verb import usage_document
@@ -343,7 +343,7 @@ def test_no_version_in_real_logs_drifts(tmp_path: Path) -> None:
             catch_up(settings, seen_files(settings), clock=lambda: datetime.now(UTC))
 
     with Tables(host.state.published) as tables:
-        found = list(drifting(tables.connection, datetime.now(UTC)))
+        found = list(Drift()(tables.connection, datetime.now(UTC)))
         grown = tables.rows("SELECT count(DISTINCT agent_version) AS versions FROM tallies WHERE NOT is_history")
 
     assert [] == found

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.health.drift import drifting
+from daemon.health.drift import Drift
 from tests.projections.ledger import START, Ledger, line, moment
 
 
@@ -32,7 +32,7 @@ def tally(at: float, version: str | None = "1.0", *, usage: int = 0, missed: int
 
 def found(ledger: Ledger, minutes: float = 60) -> list[tuple[str | None, str | None]]:
     """Return what is found so many minutes after the beginning: who, and since when."""
-    return [(each.source, each.since) for each in drifting(ledger.connection, START + timedelta(minutes=minutes))]
+    return [(each.source, each.since) for each in Drift()(ledger.connection, START + timedelta(minutes=minutes))]
 
 
 def states(ledger: Ledger) -> dict[Any, Any]:
@@ -45,7 +45,7 @@ def test_a_version_that_states_usage_and_stops_is_found_with_its_files(ledger: L
     """
     ledger.write([tally(1, usage=30), tally(2, usage=20), tally(3, missed=4)])
 
-    (only,) = drifting(ledger.connection, START + timedelta(minutes=5))
+    (only,) = Drift()(ledger.connection, START + timedelta(minutes=5))
 
     assert ("drift", "codex 1.0", "critical") == (only.rule, only.source, only.rank)
     assert "2026-11-20T08:02:00+00:00" == only.since
@@ -185,6 +185,27 @@ def test_a_version_that_nobody_runs_any_more_is_forgotten(ledger: Ledger) -> Non
 
     assert found(ledger, minutes=6 * 1440)
     assert [] == found(ledger, minutes=8 * 1440)
+
+
+def test_tallies_are_added_up_again_only_when_there_are_others(ledger: Ledger) -> None:
+    """
+    The tables are asked every few seconds and tallies come once a minute: what was found is judged by the time alone.
+    """
+    judge = Drift()
+
+    def sources(minutes: float) -> list[str | None]:
+        return [each.source for each in judge(ledger.connection, START + timedelta(minutes=minutes))]
+
+    ledger.write([tally(1, missed=9)])
+    assert ["codex 1.0"] == sources(5)
+
+    ledger.connection.execute("ALTER VIEW drift RENAME TO hidden")
+    assert ["codex 1.0"] == sources(6)
+    assert [] == sources(8 * 1440)
+    ledger.connection.execute("ALTER VIEW hidden RENAME TO drift")
+
+    ledger.write([tally(8 * 1440, "2.0", missed=9)])
+    assert ["codex 2.0"] == sources(8 * 1440 + 1)
 
 
 def test_what_a_newer_adapter_reads_in_old_files_ends_it(ledger: Ledger) -> None:
