@@ -97,6 +97,19 @@ growing AS (
     GROUP BY agent
     HAVING max(told_at) - min(since) >= $window / 3
 ),
+second_hand_signs AS (
+    SELECT
+        s.*,
+        EXISTS (
+            SELECT 1
+            FROM growth AS g
+            WHERE
+                g.agent = s.agent
+                AND s.happened_at - $window <= g.told_at
+                AND s.happened_at + $window >= g.since
+        ) AS is_proof
+    FROM second_hand AS s
+),
 signs AS (
     SELECT
         *,
@@ -104,25 +117,12 @@ signs AS (
     FROM first_hand
     UNION ALL
     SELECT
-        s.*,
-        true AS is_proof
-    FROM second_hand AS s
-    SEMI JOIN growth AS g
-        ON
-            s.agent = g.agent
-            AND s.happened_at - $window <= g.told_at
-            AND s.happened_at + $window >= g.since
-    UNION ALL
-    SELECT
-        s.*,
-        false AS is_proof
-    FROM second_hand AS s
-    ANTI JOIN growth AS g
-        ON
-            s.agent = g.agent
-            AND s.happened_at - $window <= g.told_at
-            AND s.happened_at + $window >= g.since
-    WHERE s.happened_at >= $hint_at
+        agent,
+        happened_at,
+        kind,
+        is_proof
+    FROM second_hand_signs
+    WHERE is_proof OR happened_at >= $hint_at
     UNION ALL
     SELECT
         g.agent,
