@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,17 @@ def own_umask() -> Iterator[None]:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
+
+
+@pytest.fixture
+def small_disk(host: Host) -> Iterator[Host]:
+    """Give a host whose state directory is a disk of 24 MiB."""
+    host.state.root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(host.state.root)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    yield host
+    subprocess.run(["umount", "-l", host.state.root], check=True)
 
 
 def claude_line(call: str, output: int, *, second: int = 0, stop: str | None = "end_turn", **over: Any) -> bytes:

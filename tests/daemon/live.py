@@ -218,6 +218,17 @@ def append(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def fill(path: Path) -> None:
+    """Leave no byte of room."""
+    with path.open("wb", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+
+
 def needs(command: str, *arguments: str) -> None:
     """Skip the test where a command is missing, or not allowed to do this."""
     if not shutil.which(command):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from state.errors import TallystickError
 from state.head import recall
 from state.verify import verify
 from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
-from tests.daemon.live import QUICK, Daemon, append, daemon, needs, until
+from tests.daemon.live import QUICK, Daemon, append, daemon, fill, needs, until
 
 CANARY = "xyzzy-plugh-4711"
 
@@ -270,17 +269,6 @@ def test_fifty_publications_beside_readers(host: Host) -> None:
 # -- disk, directory, tables -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(host: Host) -> Iterator[Host]:
-    """Give a host whose state directory is a disk of 12 MiB."""
-    host.state.root.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(host.state.root)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    yield host
-    subprocess.run(["umount", "-l", host.state.root], check=True)
-
-
 def test_a_full_disk_pauses_and_room_resumes(small_disk: Host) -> None:
     """
     Nothing more is read, `health.json` says so, and once there is room everything is made up for.
@@ -325,17 +313,6 @@ def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> Non
         run.start().ready()
         run.has_read(host.gptme())
         run.has_published(400, 15 + 5 * 399 + 399 * 400 // 2)
-
-
-def fill(path: Path) -> None:
-    """Leave no byte of room."""
-    with path.open("wb", buffering=0) as file:
-        for size in (65_536, 4_096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
 
 
 def test_a_replaced_state_directory_ends_the_daemon(host: Host) -> None:

@@ -19,8 +19,8 @@ from typing import Any, Final
 import pytest
 
 from tests.daemon.conftest import Host, claude_line, gptme_lines
-from tests.daemon.live import QUICK, Daemon, append, daemon, needs, until
-from tests.daemon.test_live import _CLOCK_SET_BACK, fill
+from tests.daemon.live import QUICK, Daemon, append, daemon, fill, needs, until
+from tests.daemon.test_live import _CLOCK_SET_BACK
 
 BIN: Final = Path(sys.executable).parent
 
@@ -200,17 +200,6 @@ def test_tables_that_cannot_be_written(host: Host) -> None:
 
 
 # -- the surroundings ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(host: Host) -> Iterator[Host]:
-    """Give a host whose state directory is a disk of 24 MiB."""
-    host.state.root.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(host.state.root)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    yield host
-    subprocess.run(["umount", "-l", host.state.root], check=True)
 
 
 def test_a_full_disk(small_disk: Host) -> None:
