@@ -72,7 +72,7 @@ FIELDS: Final[dict[str, str]] = {
     "service.is_enabled": "whether the unit is started at boot; where none runs this process, this user's own; null "
     "where none is installed, or before that was looked at",
     "service.is_timer_enabled": "the same of the timer that asks for health",
-    "config.failure": "why the configuration could not be read again; null when it could, or nobody asked",
+    "config.failure": "why the configuration could not be read again, and where; null when it could, or nobody asked",
     "inbox.failure": "why nothing is taken from the inbox; null when nothing is wrong",
     "window_seconds": "within so long every silence is told: `reporting_window_seconds` of the configuration",
     "disk_free_mib": "less room than this on the disk of the state directory is told",

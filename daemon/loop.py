@@ -386,8 +386,9 @@ class Loop:
                 self._schedule.start()  # what is looked at now and then is looked at now
             self._journal.info("config_reloaded")
         except TallystickError as error:
-            self._config_failure = str(error.facts.get("rule") or error.facts.get("reason"))
-            self._journal.error("config_refused", failure=self._config_failure, entry=error.facts.get("entry"))
+            failure = str(error.facts.get("rule") or error.facts.get("reason"))
+            self._config_failure = _with_entry(failure, error.facts.get("entry"))
+            self._journal.error("config_refused", failure=failure, entry=error.facts.get("entry"))
         self._beat()
         if self._watchdog.is_ready:
             self._watchdog.ready()
@@ -455,6 +456,12 @@ class Loop:
         with contextlib.suppress(DiskFull):  # the one before stays, and its age tells
             heartbeat.write(self._paths, heartbeat.document(signs, self._clock()))
         self._notify.tell_status(_status(signs))
+
+
+def _with_entry(failure: str, entry: object) -> str:
+    """Return which entry is refused beside why; an unknown one has a name of the operator's, which may be no word."""
+    both = f"{failure}:{entry}"
+    return both if entry and is_word(both) else failure
 
 
 def _status(signs: heartbeat.Signs) -> str:

@@ -84,7 +84,7 @@ AT_ITS_BOUND: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"last_runs.health.silent_seconds": 1801},
         {"last_runs.health.silent_seconds": 1800},
     ),
-    ("judge_failed", {"config.failure": "extra_forbidden"}, {"config.failure": None}),
+    ("judge_failed", {"config.failure": "extra_forbidden:health.windows"}, {"config.failure": None}),
     ("judge_failed", {"signals": None}, {"signals": []}),
     ("judge_failed", {"signals": ["?"]}, {"signals": []}),
     ("judge_failed", {"state": "dreaming"}, {"state": "running"}),

@@ -135,18 +135,27 @@ def test_sighup_reads_the_configuration_again(host: Host, manager: Manager, tmp_
 
         config(tmp_path / "etc", "[health]\nreporting_window_seconds = 'soon'\n")
         live.signal(signal.SIGHUP)
-        until(lambda: live.health()["config"]["failure"] == "int_type", "the heartbeat tells of it")
+        entry = "int_type:health.reporting_window_seconds"
+        until(lambda: live.health()["config"]["failure"] == entry, "the heartbeat names the entry")
         assert 70 == live.health()["window_seconds"]
         assert "config_refused failure=int_type entry=health.reporting_window_seconds" in live.told()
+
+        config(tmp_path / "etc", "[health]\n'an entry of mine' = 1\n[log]\n")
+        live.signal(signal.SIGHUP)
+        until(lambda: live.health()["config"]["failure"] == "extra_forbidden:health", "its table is named at least")
+
+        config(tmp_path / "etc", f"{'x' * 300} = 1\n")
+        live.signal(signal.SIGHUP)
+        until(lambda: live.health()["config"]["failure"] == "extra_forbidden", "a name that is no word is left out")
 
         config(tmp_path / "etc", "")
         live.signal(signal.SIGHUP)
         until(lambda: live.health()["config"]["failure"] is None, "the correction is told")
         assert 900 == live.health()["window_seconds"]
-        manager.waits_for("READY=1", times=4)
+        manager.waits_for("READY=1", times=6)
 
     about = [line.partition("=")[0] for line in manager.heard() if line.startswith(("READY", "RELOADING", "MONOTONIC"))]
-    assert ["READY", *["RELOADING", "MONOTONIC_USEC", "READY"] * 3] == about
+    assert ["READY", *["RELOADING", "MONOTONIC_USEC", "READY"] * 5] == about
 
 
 def test_a_closed_terminal_ends_a_daemon_that_nobody_manages(host: Host) -> None:
