@@ -17,7 +17,7 @@ from daemon.hooks.installed import installed
 from daemon.living import living
 from daemon.service.condition import condition
 from daemon.service.installed import own
-from daemon.settings import Settings
+from daemon.settings import Settings, options
 from projections.read import Tables, plain
 from state.errors import TallystickError
 
@@ -68,7 +68,7 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
             "has_configuration": settings.config_file.exists(),
         },
         "variables": {name: environment[name] for name in VARIABLES if environment.get(name)},
-        "service": condition(own(settings)).document(),
+        "service": condition(own(settings), options(settings)).document(),
         "roots": read,
         "roots_problem": read_problem,
         "hooks": [_hook(settings, hook) for hook in AGENTS],

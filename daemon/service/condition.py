@@ -1,6 +1,7 @@
 """How a service stands: what is installed, enabled and running, and the next step where something is missing."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,9 +35,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """All that `service status` tells."""
+    """All that `service status` tells; with ``options`` a command means the same home and state directory."""
 
     target: Target
+    options: Sequence[str]
     is_installed: bool
     has_systemd: bool
     daemon: Unit
@@ -69,10 +71,11 @@ class Condition:
     def steps(self) -> Iterator[Step]:
         """Return what is missing, the first that has to be mended first."""
         if not self.is_installed:
-            yield Step(f"{self.daemon.name} is not installed", self._command("install"))
+            yield Step(f"{self.daemon.name} is not installed", self._command("install", *self.options))
             return
         if not self.has_systemd:
-            yield Step("systemd does not answer here: nothing starts the daemon by itself", "tallystick run")
+            run = shlex.join(["tallystick", "run", *self.options])
+            yield Step("systemd does not answer here: nothing starts the daemon by itself", run)
             return
         yield from self._of_daemon()
         if not self.timer.is_enabled or self.timer.state != "active":
@@ -93,16 +96,17 @@ class Condition:
         elif not self.daemon.is_enabled:
             yield Step(f"{self.daemon.name} runs, and will not after a boot", self._command("start"))
 
-    def _command(self, verb: str) -> str:
-        of = f" --system {self.target.user}" if self.target.manager == "system" else ""
-        return f"tallystick service {verb}{of}"
+    def _command(self, verb: str, *options: str) -> str:
+        of = ["--system", self.target.user] if self.target.manager == "system" else []
+        return shlex.join(["tallystick", "service", verb, *of, *options])
 
 
-def condition(target: Target) -> Condition:
-    """Look how the service of *target* stands."""
+def condition(target: Target, options: Sequence[str]) -> Condition:
+    """Look how the service of *target* stands; with *options* a command means the same home and state directory."""
     systemd = Systemd(target)
     return Condition(
         target=target,
+        options=options,
         is_installed=all((target.directory / name).exists() for name in target.shipped),
         has_systemd=systemd.is_there,
         daemon=_unit(target, systemd, target.unit),

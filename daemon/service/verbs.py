@@ -11,7 +11,17 @@ from typing import Final
 from daemon import show
 from daemon.service.condition import Condition, condition
 from daemon.service.errors import NotInstalled, SystemdAbsent
-from daemon.service.installed import SYSTEM_UNITS, TARGET_UNIT, Target, as_before, command, instance, own, written
+from daemon.service.installed import (
+    SYSTEM_STATE,
+    SYSTEM_UNITS,
+    TARGET_UNIT,
+    Target,
+    as_before,
+    command,
+    instance,
+    own,
+    written,
+)
 from daemon.service.manager import Systemd, has_namespaces
 from daemon.service.standing import is_enabled
 from daemon.settings import Settings, options
@@ -46,9 +56,7 @@ def install(settings: Settings, asked: Asked, *, is_starting: bool) -> int:
     Raises:
         SystemdAbsent: The units are written; nobody is there to start them.
     """
-    of = instance(asked.user, asked.home, asked.state_directory) if asked.user is not None else own(settings)
-    is_named = asked.state_directory is not None or "--state-dir" in options(settings)
-    of = as_before(of, keeps_state=not is_named, keeps_home=asked.home is None)
+    of = _to_install(settings, asked)
     texts = list(written(of, command(of), has_namespaces=has_namespaces()))
     _make_state_directory(of)
     with _readable():
@@ -66,20 +74,31 @@ def install(settings: Settings, asked: Asked, *, is_starting: bool) -> int:
     _enable(of, systemd)
     if is_stale:  # it was started from the old text
         systemd.do("restart", "--no-block", of.unit)
-    return _tell(condition(of))
+    return _tell(_found(settings, of))
 
 
 def show_units(settings: Settings, asked: Asked) -> int:
     """Print what `install` would write, and where."""
-    of = instance(asked.user, asked.home, asked.state_directory) if asked.user is not None else own(settings)
+    of = _to_install(settings, asked)
     for path, text in written(of, command(of), has_namespaces=has_namespaces()):
         show.out(f"# {path}\n{text}")
     return DONE
 
 
+def _to_install(settings: Settings, asked: Asked) -> Target:
+    """Return the service that is asked for, with what an earlier install was told and nobody says now."""
+    of = instance(asked.user, asked.home, asked.state_directory) if asked.user is not None else own(settings)
+    return _as_before(of, settings, asked)
+
+
+def _as_before(of: Target, settings: Settings, asked: Asked) -> Target:
+    is_named = asked.state_directory is not None or "--state-dir" in options(settings)
+    return as_before(of, keeps_state=not is_named, keeps_home=asked.home is None)
+
+
 def status(settings: Settings, asked: Asked, *, as_json: bool) -> int:
     """Print how the service stands: 0 when all is well, 1 when a step is missing, 3 where no systemd answers."""
-    found = condition(target(settings, asked))
+    found = _found(settings, _as_before(target(settings, asked), settings, asked))
     if as_json:
         show.document(found.document())
     else:
@@ -94,7 +113,7 @@ def start(settings: Settings, asked: Asked) -> int:
     of = _installed(settings, asked)
     systemd = Systemd(of)
     _enable(of, systemd)
-    return _tell(condition(of))
+    return _tell(_found(settings, of))
 
 
 def restart(settings: Settings, asked: Asked) -> int:
@@ -103,7 +122,7 @@ def restart(settings: Settings, asked: Asked) -> int:
     systemd = Systemd(of)
     _forget_failures(systemd, of)
     systemd.do("restart", "--no-block", of.unit)
-    return _tell(condition(of))
+    return _tell(_found(settings, of))
 
 
 def reload(settings: Settings, asked: Asked) -> int:
@@ -212,6 +231,15 @@ def _remove(path: Path) -> bool:
         with suppress(OSError):  # other drop-ins are the operator's
             path.parent.rmdir()
     return True
+
+
+def _found(settings: Settings, of: Target) -> Condition:
+    """Look how it stands."""
+    if of.manager == "user":
+        return condition(of, options(settings._replace(home=of.read_home or of.home, state=of.state)))
+    home = [] if of.read_home is None else ["--home", str(of.read_home)]
+    state = [] if of.state.root == SYSTEM_STATE / of.user else ["--state-dir", str(of.state.root)]
+    return condition(of, [*home, *state])
 
 
 def _tell(found: Condition) -> int:

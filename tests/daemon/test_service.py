@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -172,6 +173,42 @@ def test_status_says_the_next_step(home: Path, capsys: pytest.CaptureFixture[str
     assert (False, "tallystick service install") == (before["is_installed"], before["next"])
     assert (True, False, "tallystick run") == (after["is_installed"], after["is_enabled"], after["next"])
     assert (None, None) == (after["state"], after["has_linger"])
+
+
+def test_the_next_step_means_the_same_home_and_state_directory(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Typed as it stands it installs what was asked about; what an earlier install was told is known without a word.
+    """
+    state = tmp_path / "another disk"
+    places = ["--home", str(tmp_path), "--state-dir", str(state)]
+    assert 1 == main(["service", "status", "--json", *places])
+    words = shlex.split(json.loads(capsys.readouterr().out)["next"])
+    assert ["tallystick", "service", "install", *places] == words
+
+    assert 0 == main([*words[1:], "--no-start"])
+    capsys.readouterr()
+    assert 3 == main(["service", "status", "--json"])
+    after = json.loads(capsys.readouterr().out)
+
+    assert ["tallystick", "run", *places] == shlex.split(after["next"])
+    assert str(state) == after["state_directory"]
+
+
+def test_show_is_what_an_install_would_write_now(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    An installed service keeps what it was told; what is shown says so, too.
+    """
+    main(["service", "install", "--no-start", "--home", str(tmp_path), "--state-dir", str(tmp_path / "state")])
+    capsys.readouterr()
+
+    assert 0 == main(["service", "show"])
+
+    shown = capsys.readouterr().out
+    assert all(f"# {path}\n{path.read_text()}" in shown for path in units(home).rglob("*") if path.is_file())
 
 
 def test_show_touches_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
