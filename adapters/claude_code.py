@@ -171,8 +171,21 @@ class CallingLine(msgspec.Struct):
     message: Blocks | None = None
 
 
+class NamedUsage(msgspec.Struct):
+    """``message`` where the names in its usage are looked at; what they name stays undecoded."""
+
+    usage: dict[str, msgspec.Raw] | None = None
+
+
+class NamingLine(msgspec.Struct):
+    """An assistant line once more, for the names in its usage."""
+
+    message: NamedUsage | None = None
+
+
 _decode = Decoder(Line, counted=(Usage, CacheCreation, Iteration)).decode
 _decode_calls = Decoder(CallingLine).decode
+_decode_names = Decoder(NamingLine).decode
 
 
 class ClaudeCode:
@@ -228,7 +241,7 @@ class ClaudeCode:
             return (read,)
         kind = read.type
         if kind == "assistant":
-            return _with_tasks(_assistant(read, header), line, read, header)
+            return _with_tasks(_with_lost_cache(_assistant(read, header), line, read), line, read, header)
         if kind == "progress" and read.data is not None and read.data.message is not None:
             return _progress(read, read.data, read.data.message, header)
         if kind == "system" and read.subtype in HIDDEN_CALLS:
@@ -254,6 +267,26 @@ def _assistant(read: Line, header: Header) -> tuple[Observation, ...]:
     if message is None or message.usage is None:
         return NOTHING if message is not None and message.model == SYNTHETIC else _unmetered(read)
     return _usage(read, header, message, message.usage, "transcript")
+
+
+def _with_lost_cache(said: tuple[Observation, ...], line: bytes, read: Line) -> tuple[Observation, ...]:
+    """Add that tokens of the cache are lost: they are missing, and stand there under a name that we do not know."""
+    if not said or not all(isinstance(each, UsageStated) for each in said) or _states_cache(read):
+        return said
+    again = _decode_names(line)
+    if isinstance(again, LineRejected) or again.message is None or again.message.usage is None:
+        return said
+    unknown = again.message.usage.keys() - Usage.__struct_fields__
+    return (*said, *_unmetered(read)) if any("cache" in name.lower() for name in unknown) else said
+
+
+def _states_cache(read: Line) -> bool:
+    usage = read.message.usage if read.message is not None else None
+    return (
+        usage is not None
+        and usage.cache_read_input_tokens is not None
+        and usage.cache_creation_input_tokens is not None
+    )
 
 
 def _with_tasks(said: tuple[Observation, ...], line: bytes, read: Line, header: Header) -> tuple[Observation, ...]:

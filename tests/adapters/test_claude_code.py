@@ -347,6 +347,43 @@ def test_a_key_under_another_name_is_an_answer_without_usage(renamed):
     assert TurnUnmetered(agent_version="9.9.9") in said or (renamed == "message" and "9.9.9" in repr(said))
 
 
+@pytest.mark.parametrize("name", ["cache_read_input_tokens", "cache_creation_input_tokens"])
+@pytest.mark.parametrize("other", ["cacheTokens", "CACHE_INPUT_TOKENS"])
+def test_cached_tokens_under_another_name_are_an_answer_whose_usage_is_lost(name, other):
+    """
+    Input and output alone still make a call: that most of its tokens are missing is said beside it.
+    """
+    usage = {other if key == name else key: value for key, value in USAGE.items()}
+
+    stated, lost = read(line(usage, version="9.9.9"))
+
+    assert isinstance(stated, UsageStated)
+    assert (3, 10) == (stated.input_tokens, stated.output_tokens)
+    assert TurnUnmetered(agent_version="9.9.9") == lost
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        pytest.param({"input_tokens": 3, "output_tokens": 10, "service_tier": "standard"}, id="no cache"),
+        pytest.param({"input_tokens": 3, "output_tokens": 10, "cache_creation": {}}, id="known names"),
+        pytest.param(USAGE | {"cache_kept_input_tokens": 5}, id="one more beside both"),
+    ],
+)
+def test_usage_without_or_with_more_of_a_cache_is_whole(usage):
+    """
+    A proxy states no cache at all, and a newer version may state more of it than we read.
+    """
+    call(line(usage))
+
+
+def test_half_of_usage_under_another_name_is_one_lost_answer():
+    """
+    Several names that changed at once are still one answer.
+    """
+    assert 2 == len(read(line({"input_tokens": 3, "outputTokens": 10, "cacheRead": 20})))
+
+
 @pytest.mark.parametrize("subtype", ["compact_boundary", "away_summary"])
 def test_hidden_call_is_shown(subtype):
     """
