@@ -54,8 +54,8 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
     ``tables`` is null where there are none that can be read; ``tables_problem`` then says why.
     """
     alive = living(settings)
-    tables, problem = _tables(settings, is_running=alive.is_running)
     read, read_problem = _roots(settings)
+    tables, problem = _tables(settings, is_on_disk=not alive.is_running and read_problem is None)
     return {
         "schema": SCHEMA,
         "version": version("tallystick"),
@@ -92,9 +92,9 @@ def _hook(settings: Settings, hook: str) -> dict[str, Any]:
     return {"hook": hook, "agent": AGENTS[hook], "state": found.state, "path": str(found.path)}
 
 
-def _tables(settings: Settings, *, is_running: bool) -> tuple[dict[str, list[dict[str, Any]]] | None, str | None]:
-    """Return what the tables say; where no daemon reads, also what lies on the disk and nobody has met yet."""
-    ask = races if is_running else races_on_disk
+def _tables(settings: Settings, *, is_on_disk: bool) -> tuple[dict[str, list[dict[str, Any]]] | None, str | None]:
+    """Return what the tables say; *is_on_disk*: also what lies on the disk and, as no daemon reads, nobody has met."""
+    ask = races_on_disk if is_on_disk else races
     try:
         with Tables(settings.state.published) as tables:
             shown = {name: tables.rows(query) for name, query in _SHOWN.items()}

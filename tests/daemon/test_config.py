@@ -1,5 +1,6 @@
 """What may stand in `config.toml`, and how a mistake in it is told."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.cli import main
 from daemon.config import Config, ConfigUnusable, read_config
 from daemon.patterns import what_is_wrong
 from daemon.settings import load
 from daemon.task_rules import DEFAULTS
+from tests.daemon.conftest import claude_line
 
 
 def test_no_file_keeps_everything(tmp_path: Path) -> None:
@@ -159,3 +162,31 @@ def test_a_pattern_that_is_taken_runs_in_the_tables(pattern: str) -> None:
         ).fetchall()
 
     assert all(constant == stored for constant, stored in rows)
+
+
+def test_doctor_shows_the_rest_of_its_page_beside_a_broken_configuration(host, tmp_path, monkeypatch, capsys):
+    """
+    What is read cannot be told, and why stands in its place; health, service, hooks and tables are shown all the same.
+    """
+    host.claude().write_bytes(claude_line("msg_1", 5))
+    host.ingest()
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    (tmp_path / "config.toml").write_text("[health]\nreporting_window_seconds = 'a secret'\n")
+    asked = ["doctor", "--home", str(host.home), "--state-dir", str(host.state.root)]
+
+    assert 1 == main([*asked, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert 1 == main(asked)
+    page = capsys.readouterr().out
+
+    assert [] == found["roots"]
+    assert "entry=health.reporting_window_seconds" in found["roots_problem"]
+    assert f"what is read cannot be told: {found['roots_problem']}" in " ".join(page.split())
+    assert (True, str(tmp_path / "config.toml")) == (
+        found["places"]["has_configuration"],
+        found["places"]["configuration"],
+    )
+    assert "claude_code" in [row["agent"] for row in found["tables"]["sources"]]
+    assert {"claude-code", "codex"} == {row["hook"] for row in found["hooks"]}
+    assert found["service"]["unit"] in page
+    assert "a secret" not in page
