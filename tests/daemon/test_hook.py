@@ -358,3 +358,19 @@ def test_console_command_goes_the_short_way(host):
 
     assert (0, b"", b"") == (ran.returncode, ran.stdout, ran.stderr)
     assert 1 == len(left(host)["activity"])
+
+
+@pytest.mark.parametrize("words", [("unknown-agent",), ("unknown-agent", "--bogus"), ("", "{}"), ("--version",)])
+def test_an_agent_that_we_do_not_know_is_not_blocked(host, words):
+    """
+    An exit code of 2 would stop the agent's turn: whatever stands behind `hook` ends with 1 and one line, at most.
+    """
+    command = Path(sys.executable).parent / "tallystick"
+
+    ran = subprocess.run(
+        [command, "hook", *words], input=b'{"prompt": "secret"}', capture_output=True, check=False, timeout=60
+    )
+
+    assert (1, b"", 1) == (ran.returncode, ran.stdout, ran.stderr.count(b"\n"))
+    assert b"secret" not in ran.stderr
+    assert not host.state.inbox.exists()

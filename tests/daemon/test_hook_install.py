@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from daemon.cli import main
+from daemon.health.hooks import Hooks
+from daemon.health.limits import Limits
 from daemon.hooks.install import BACKUP_SUFFIX
 from daemon.hooks.installed import WANTED, installed
+from projections.read import Tables
 
 COMMAND = Path(sys.executable).parent / "tallystick"
 
@@ -85,6 +88,23 @@ def test_everything_else_in_the_settings_stays(host):
     assert text == settings.with_name(settings.name + BACKUP_SUFFIX).read_text()
     assert 0 == said(host, "hook", "uninstall", "claude-code")
     assert text == settings.read_text()
+
+
+def test_the_copy_of_the_settings_stays_as_their_owner_had_them(host):
+    """
+    A later install finds settings with our hook in them: they never take the place of the first copy.
+    """
+    settings = claude(host)
+    settings.write_text('{"model": "opus"}')
+    kept = settings.with_name(settings.name + BACKUP_SUFFIX)
+    said(host, "hook", "install", "claude-code")
+    settings.write_text(settings.read_text().replace("opus", "haiku"))
+
+    said(host, "hook", "uninstall", "claude-code")
+    said(host, "hook", "install", "claude-code")
+
+    assert '{"model": "opus"}' == kept.read_text()
+    assert "haiku" in settings.read_text()
 
 
 def test_a_moved_command_takes_the_place_of_the_old_one(host):
@@ -216,3 +236,26 @@ def test_status_says_which_events_are_missing(host, capsys):
 
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {"claude-code": "incomplete", "codex": "missing"} == {row["hook"]: row["state"] for row in rows}
+
+
+def test_hooks_that_are_switched_off_are_not_in_place(host, capsys):
+    """
+    `disableAllHooks` of the agent leaves ours in the settings and runs none: status and health say so.
+    """
+    said(host, "hook", "install", "claude-code")
+    document = json.loads(claude(host).read_text())
+    claude(host).write_text(json.dumps(document | {"disableAllHooks": True}))
+    capsys.readouterr()
+
+    assert 1 == said(host, "hook", "status", "claude-code", "--json")
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert "disabled" == row["state"]
+    assert "tallystick" in row["command"]
+    host.ingest()
+    with Tables(host.state.published) as tables:
+        (finding,) = Hooks(host.settings, Limits(expected_hooks=("claude-code",)))(tables.connection, host.now)
+    assert ("hook_missing", "claude-code") == (finding.rule, finding.source)
+    assert "disableAllHooks" in finding.message
+
+    claude(host).write_text(json.dumps(document | {"disableAllHooks": False}))
+    assert 0 == said(host, "hook", "status", "claude-code")

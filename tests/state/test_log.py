@@ -65,6 +65,26 @@ def test_commit_says_what_was_committed(box):
         assert log.head.seq == 2
 
 
+def test_log_knows_when_it_was_begun(box):
+    """
+    The time of the oldest segment's header, whatever is appended later; null where that header cannot be read.
+    """
+    begun_at = datetime(2026, 11, 22, 11, 0, tzinfo=timezone(timedelta(hours=1)))
+    with box.open(clock=lambda: begun_at, segment_bytes_max=1) as log:
+        log.append([box.event(0)], {})
+        assert (begun_at, UTC) == (log.begun_at, log.begun_at.tzinfo)
+
+    with box.open(clock=lambda: begun_at + timedelta(days=9), segment_bytes_max=1) as log:
+        log.append([box.event(1)], {})
+        assert begun_at == log.begun_at
+
+    first, *others = box.files()
+    first.write_bytes(first.read_bytes().replace(b'"k":"hdr"', b'"k":"xxx"', 1))
+    with box.open() as log:
+        assert log.begun_at is None
+    assert others
+
+
 def test_restart_goes_on_where_it_ended(box):
     """
     Sequence numbers, cursors and identity survive.
