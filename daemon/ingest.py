@@ -450,6 +450,7 @@ class Ingest:
                 if self._is_live and passed_bytes >= LOOK_BYTES and not source.is_compressed:
                     self._remember_endless(key, source, chunk.offset_bytes, chunk.endless_bytes)
                     return False
+                self._progress(0)  # nothing of it will count, and it may be gigabytes: it goes on
                 continue
             events = reading.events(chunk, self._clock())
             cursor = reading.proven(chunk)

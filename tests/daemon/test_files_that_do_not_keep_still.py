@@ -9,7 +9,7 @@ import zstandard
 
 from adapters.claude_code import ADAPTER as CLAUDE
 from adapters.contract import Header
-from daemon.bootstrap import open_log, roots
+from daemon.bootstrap import open_log, roots, seen_files
 from daemon.discover import Found, look_at
 from daemon.identity import Unsteady, continuity
 from daemon.ingest import Ingest
@@ -633,3 +633,17 @@ def test_a_line_without_end_is_not_read_again_at_every_look(host: Host) -> None:
     assert [{"code": "too_long", "length_bytes": (20 << 20) + 1000}] == host.rows(
         "SELECT code, length_bytes FROM rejected"
     )
+
+
+def test_an_archive_that_is_one_line_without_end_is_passed_over_with_signs_of_life(host: Host) -> None:
+    """
+    A few kilobytes may unfold to gigabytes: whoever waits is told again and again that reading goes on.
+    """
+    log = host.claude()
+    log.write_bytes(b"x" * (32 << 20))
+    compress(log)
+    told: list[int] = []
+    with open_log(host.settings) as held:
+        Ingest(held, lambda: host.now, told.append).run(seen_files(host.settings))
+
+    assert 32 < len(told)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from daemon.living import living
 from state.errors import TallystickError
@@ -264,6 +265,26 @@ def test_fifty_publications_beside_readers(host: Host) -> None:
     The same, fifty times.
     """
     beside_readers(host, publications=50)
+
+
+def test_a_large_archive_is_read_with_signs_of_life_in_the_middle(host: Host) -> None:
+    """
+    It is read in one go, and whoever asks meanwhile is told how far the log is: silence would be told as a hang.
+    """
+    calls = 20_000
+    archive = host.codex().with_suffix(".jsonl.zst")
+    ready = host.home.parent / "archive"
+    ready.write_bytes(zstandard.compress(codex_lines(list(range(1, calls + 1)))))
+    with daemon(host, pace={**QUICK, "heartbeat": 0.01}) as run:
+        before = run.health()["log"]["seq"]
+
+        ready.rename(archive)
+
+        def in_the_middle() -> int:
+            seq: int = run.health()["log"]["seq"]
+            return seq if seq > before + 1_000 else 0
+
+        assert until(in_the_middle, "a heartbeat tells of the archive") < before + calls
 
 
 # -- disk, directory, tables -----------------------------------------------------------------------------------------
