@@ -3,10 +3,15 @@ What every test gets: a home of its own, and no deadline that measures the machi
 """
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+import projections.read
+from projections.build import Projection
 
 #: Settings of the operator's own shell and service manager, which must not reach a test.
 FOREIGN = (
@@ -18,6 +23,11 @@ FOREIGN = (
     "WATCHDOG_",
     "XDG_",
 )
+
+# Tests start hundreds of processes. One that may not keep what it has compiled compiles every module again, which takes
+# longer than most of what they are started for.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A property that is slow on a shared two-core machine is not wrong; pytest-timeout stops what hangs. What else CI's
 # own profile sets (no random seed) stays: it is loaded by hypothesis itself where CI is set.
@@ -40,3 +50,15 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_core_for_each_worker() -> Iterator[None]:
+    """
+    Give the databases of this process one thread, as the daemon's own has: its second one would wait for the core of
+    the other worker. Commands that tests start have as many as operators' have.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Projection.open.__kwdefaults__, "threads", 1)
+        patch.setitem(projections.read._CLOSED, "threads", 1)
+        yield

@@ -24,6 +24,9 @@ from tests.daemon.test_live import _CLOCK_SET_BACK
 
 BIN: Final = Path(sys.executable).parent
 
+#: Each question is a process: asked without a pause they would take the processor from the daemon.
+ASKED_EVERY_SECONDS: Final = 0.25
+
 #: The thread that keeps the tables ends, by what ends a thread, when a file says so.
 _MORTAL: Final = """
 import json, os, sys
@@ -67,7 +70,7 @@ class Patient:
 
     def falls_ill(self, rule: str, code: int) -> str:
         """Wait until health finds this, with this exit code; return the command that it prints."""
-        return until(lambda: self._next_of(rule, code), f"{rule} is found, exit {code}")
+        return until(lambda: self._next_of(rule, code), f"{rule} is found, exit {code}", ASKED_EVERY_SECONDS)
 
     def _next_of(self, rule: str, code: int) -> str:
         exit_code, said = self.asked()
@@ -95,7 +98,7 @@ class Patient:
         )
 
     def is_well(self) -> None:
-        until(lambda: self.asked()[0] == 0, "health is well")
+        until(lambda: self.asked()[0] == 0, "health is well", ASKED_EVERY_SECONDS)
 
     def leave(self) -> None:
         for each in self._typed:
@@ -350,25 +353,26 @@ def stays_well(it: Patient, seconds: float, but: str = "") -> None:
         time.sleep(0.25)
 
 
-def an_idle_day(host: Host, seconds: float) -> None:
+def an_idle_day(host: Host, *, window_seconds: int, windows: int) -> None:
     append(host.claude(), b'{"type": "assist')  # the torn last line of an agent that was killed
-    with patient(host, window_seconds=10, pace={**QUICK, "heartbeat": 5.0}) as it:
-        stays_well(it, seconds)
+    with patient(host, window_seconds=window_seconds, pace={**QUICK, "heartbeat": 5.0}) as it:
+        stays_well(it, windows * window_seconds)
 
 
 def test_idle_windows_give_no_alarm(host: Host) -> None:
     """
     Nobody works, and nothing is wrong.
     """
-    an_idle_day(host, 22)
+    an_idle_day(host, window_seconds=4, windows=2)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_an_idle_day_gives_no_alarm(host: Host) -> None:
     """
     As many windows as a day has.
     """
-    an_idle_day(host, 96 * 10)
+    an_idle_day(host, window_seconds=10, windows=96)
 
 
 def an_active_day(host: Host, seconds: float) -> None:
@@ -400,7 +404,7 @@ def test_work_with_pauses_gives_no_alarm(host: Host) -> None:
     """
     Half lines, pauses and files that are rewritten are how agents work.
     """
-    an_active_day(host, 25)
+    an_active_day(host, 16)
 
 
 @pytest.mark.slow
