@@ -100,7 +100,7 @@ def claimed(settings: Settings, paths: Iterable[str]) -> Iterator[Place]:
 def further(
     adapters: Iterable[Adapter], settings: Settings, named: Sequence[tuple[str, str]] | None = None
 ) -> Iterator[Place]:
-    """Yield the further roots of *adapters*, each like the first of its adapter's own; null for those named now."""
+    """Yield the further roots of *adapters* (*named*, else as configured), each like the first of its adapter's own."""
     known = tuple(adapters)
     for agent, path in limits(settings).roots if named is None else named:
         for adapter in known:

@@ -290,3 +290,15 @@ def test_root_that_is_read_is_no_miss_for_what_the_file_says_meanwhile(own_home,
     log.write_bytes(claude_line("msg_1", 5))
 
     assert {} == missed(monkeypatch, Limits(roots=(("claude_code", "~/srv/projects"),)))
+
+
+def test_file_of_records_that_is_not_there_is_missed(own_home, monkeypatch):
+    """
+    Somebody named it: what a harness says is not held against anything while nobody reads it.
+    """
+    limits = Limits(claims=("~/state/session-records.jsonl",))
+
+    assert ["claims:~/state/session-records.jsonl"] == list(missed(monkeypatch, limits))
+    (own_home / "state").mkdir()
+    (own_home / "state/session-records.jsonl").write_text("")
+    assert {} == missed(monkeypatch, limits)
