@@ -58,7 +58,9 @@ def one_core_for_each_worker() -> Iterator[None]:
     Give the databases of this process one thread, as the daemon's own has: its second one would wait for the core of
     the other worker. Commands that tests start have as many as operators' have.
     """
+    defaults = Projection.open.__kwdefaults__
+    assert defaults is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(Projection.open.__kwdefaults__, "threads", 1)
+        patch.setitem(defaults, "threads", 1)
         patch.setitem(projections.read._CLOSED, "threads", 1)
         yield
