@@ -504,13 +504,7 @@ STEPS = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(STEPS)
-def test_incremental_is_the_same_as_read_at_once(tmp_path_factory: pytest.TempPathFactory, steps: Any) -> None:
-    """
-    Whatever an agent writes between our looks, and whenever we start anew, the tables say what the database says.
-    """
-    root = tmp_path_factory.mktemp("history")
+def is_the_same_as_read_at_once(root: Path, steps: Any) -> None:
     host = Host(root)
     agent = Agent(host.home / ".local/share/opencode/opencode.db")
     for number, (step, message, output) in enumerate(steps):
@@ -532,3 +526,26 @@ def test_incremental_is_the_same_as_read_at_once(tmp_path_factory: pytest.TempPa
 
     with Tables(host.state.published) as tables:
         assert incremental == facts_hash(tables.connection)
+
+
+#: A folder for each example is made by the test itself, and looks take longer than hypothesis expects.
+SLOW_LOOKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@hypothesis_settings(max_examples=3, suppress_health_check=SLOW_LOOKS)
+@given(STEPS)
+def test_incremental_is_the_same_as_read_at_once(tmp_path_factory: pytest.TempPathFactory, steps: Any) -> None:
+    """
+    Whatever an agent writes between our looks, and whenever we start anew, the tables say what the database says.
+    """
+    is_the_same_as_read_at_once(tmp_path_factory.mktemp("history"), steps)
+
+
+@pytest.mark.slow
+@hypothesis_settings(max_examples=50, suppress_health_check=SLOW_LOOKS)
+@given(STEPS)
+def test_fifty_histories_are_the_same_as_read_at_once(tmp_path_factory: pytest.TempPathFactory, steps: Any) -> None:
+    """
+    The same, of more histories.
+    """
+    is_the_same_as_read_at_once(tmp_path_factory.mktemp("history"), steps)

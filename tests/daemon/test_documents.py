@@ -348,13 +348,8 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(STEPS)
-def test_incremental_is_the_same_as_read_at_once(tmp_path_factory: pytest.TempPathFactory, steps: Any) -> None:
-    """
-    Whatever an agent writes between our looks, and whenever we start anew, the tables say what the document says.
-    """
-    host = Host(tmp_path_factory.mktemp("history"))
+def is_the_same_as_read_at_once(root: Path, steps: Any) -> None:
+    host = Host(root)
     path = host.home / ".notebook" / "t1.json"
     path.parent.mkdir()
     messages: dict[str, int | None] = {"a": 1}
@@ -378,3 +373,26 @@ def test_incremental_is_the_same_as_read_at_once(tmp_path_factory: pytest.TempPa
     look(host)
 
     assert incremental == host.hashes()[0]
+
+
+#: A folder for each example is made by the test itself, and looks take longer than hypothesis expects.
+SLOW_LOOKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=3, suppress_health_check=SLOW_LOOKS)
+@given(STEPS)
+def test_incremental_is_the_same_as_read_at_once(tmp_path_factory: pytest.TempPathFactory, steps: Any) -> None:
+    """
+    Whatever an agent writes between our looks, and whenever we start anew, the tables say what the document says.
+    """
+    is_the_same_as_read_at_once(tmp_path_factory.mktemp("history"), steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=50, suppress_health_check=SLOW_LOOKS)
+@given(STEPS)
+def test_fifty_histories_are_the_same_as_read_at_once(tmp_path_factory: pytest.TempPathFactory, steps: Any) -> None:
+    """
+    The same, of more histories.
+    """
+    is_the_same_as_read_at_once(tmp_path_factory.mktemp("history"), steps)

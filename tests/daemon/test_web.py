@@ -108,7 +108,7 @@ def _schema(path: str) -> dict[str, Any]:
 bodies = st.one_of(*(st.tuples(st.just(path), values(_schema(path), DOCUMENT)) for path in sorted(WRITES)))
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(bodies)
 def test_what_fits_the_document_is_accepted_or_contradicts_itself(server: Served, drawn: tuple[str, Any]) -> None:
     """
@@ -140,7 +140,7 @@ def without_contradictions(path: str, body: dict[str, Any]) -> dict[str, Any]:
     return kept | owed.get(path, {})
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(bodies)
 def test_every_valid_statement_is_accepted(server: Served, drawn: tuple[str, Any]) -> None:
     """
@@ -167,7 +167,7 @@ def _mutated(path: str) -> st.SearchStrategy[dict[str, Any]]:
 mutated = st.one_of(*(st.tuples(st.just(path), _mutated(path)) for path in sorted(WRITES)))
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(mutated, st.sampled_from(["", "?wait=0", "?wait=nan", "?wait=-1", "?wait=31", "?wait=x", "?other=1"]))
 def test_whatever_is_written_the_answer_is_a_documented_one(
     server: Served, drawn: tuple[str, dict[str, Any]], query: str
@@ -186,7 +186,7 @@ def test_whatever_is_written_the_answer_is_a_documented_one(
         assert before == len(waiting(server.state))
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(sorted(WRITES)), st.binary(max_size=60) | anything.map(lambda value: json.dumps(value).encode()))
 def test_whatever_bytes_are_sent_the_answer_is_a_documented_one(server: Served, path: str, content: bytes) -> None:
     """

@@ -248,7 +248,7 @@ def test_acknowledged_events_survive_kill_9(box, start_writer):
     """
     What a writer had acknowledged before it was killed is there, once.
     """
-    storm(box, start_writer, cycles=30)
+    storm(box, start_writer, cycles=10)
 
 
 @pytest.mark.slow

@@ -75,8 +75,9 @@ def large(tmp_path_factory, new_box):
     return box
 
 
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("quick")
-def test_verify_sees_a_flipped_bit_in_any_byte(small):
+def test_verify_sees_a_flipped_bit_in_any_byte(small, every):
     """
     Frames, index, trailer: there is no byte that nobody watches, and none that stops what is proven elsewhere.
     """
@@ -84,7 +85,7 @@ def test_verify_sees_a_flipped_bit_in_any_byte(small):
     content = path.read_bytes()
     elsewhere = {number for number, _ in small.usage() if number >= 3}
 
-    for offset in range(len(content)):
+    for offset in range(0, len(content), every):
         hurt(path, flipped(content, offset))
         found = small.verify()
         assert not found.ok, offset
@@ -94,8 +95,9 @@ def test_verify_sees_a_flipped_bit_in_any_byte(small):
         assert {number for number, _ in served} >= elsewhere
 
 
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("quick")
-def test_verify_sees_a_file_that_was_cut_at_any_byte(small):
+def test_verify_sees_a_file_that_was_cut_at_any_byte(small, every):
     """
     Or has bytes behind its end; an empty one, too.
     """
@@ -103,7 +105,7 @@ def test_verify_sees_a_file_that_was_cut_at_any_byte(small):
     content = path.read_bytes()
     whole = small.usage()
 
-    for end in range(len(content)):
+    for end in range(0, len(content), every):
         hurt(path, content[:end])
         found = small.verify()
         assert not found.ok, end
@@ -117,15 +119,16 @@ def test_verify_sees_a_file_that_was_cut_at_any_byte(small):
         assert outcome(small) == whole
 
 
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("quick")
-def test_log_with_a_damaged_archive_is_opened_and_says_so_or_is_refused(small):
+def test_log_with_a_damaged_archive_is_opened_and_says_so_or_is_refused(small, every):
     """
     A start never ends in an error that is none of ours, and never changes the damaged file.
     """
     content = small.files()[0].read_bytes()
     kept = {number for number, _ in small.usage() if number >= 3}
 
-    for offset in range(0, len(content), 3):
+    for offset in range(0, len(content), 3 * every):
         broken = small.copy("broken")
         path = broken.files()[0]
         hurt(path, flipped(content, offset))
@@ -243,15 +246,16 @@ def test_archive_of_another_log_is_refused(large, new_box, tmp_path):
         broken.open(full=True)
 
 
+@pytest.mark.parametrize("cycles", [60, pytest.param(1_000, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("quick")
-def test_random_damage_is_told_and_never_an_error_of_python(small):
+def test_random_damage_is_told_and_never_an_error_of_python(small, cycles):
     """
     Bytes overwritten, cut out, put in, or zeroed, in any file of the log.
     """
     dice = random.Random(11)
     original = small.copy("original")
 
-    for _ in range(300):
+    for _ in range(cycles):
         small.become(original)
         path = dice.choice(small.files()[:2])
         content = path.read_bytes()
