@@ -7,7 +7,8 @@
 --
 -- Nothing here was measured. claimed_path is where the record points, trajectory_path the same after repairs (plan_id), and
 -- trajectory_source the file of ours that it names: itself, or the conversation in a directory of that name. started_at and ended_at
--- are completed from the duration where one is missing, is_noon says that a time reads 12:00:00 in the zone of the record. trajectory_state is what was seen there when the record was read.
+-- are stated_start_at and stated_end_at, completed from the duration where one is missing, is_noon says that a time reads 12:00:00
+-- in the zone of the record. trajectory_state is what was seen there when the record was read.
 WITH stated AS (
     SELECT
         e.seq,
@@ -32,6 +33,7 @@ WITH stated AS (
         CAST(e.body ->> '$.output_tokens' AS BIGINT) AS output_tokens,
         CAST(e.body ->> '$.cache_read_tokens' AS BIGINT) AS cache_read_tokens,
         CAST(e.body ->> '$.cache_write_tokens' AS BIGINT) AS cache_write_tokens,
+        e.body ->> '$.assumed_zone' AS assumed_zone,
         e.body ->> '$.trajectory_path' AS claimed_path
     FROM items AS i
     INNER JOIN events AS e ON i.seq = e.seq
@@ -49,7 +51,7 @@ repaired AS (
     QUALIFY row_number() OVER (PARTITION BY s.seq ORDER BY r.revision DESC NULLS LAST, r.seq DESC) = 1
 )
 SELECT
-    r.* EXCLUDE (stated_start_at, stated_end_at),
+    r.*,
     coalesce(r.stated_start_at, r.stated_end_at - to_seconds(r.duration_seconds)) AS started_at,
     coalesce(r.stated_end_at, r.stated_start_at + to_seconds(r.duration_seconds)) AS ended_at,
     coalesce(f.source, d.source) AS trajectory_source,

@@ -6,7 +6,8 @@
 -- refresh: view
 --
 -- Three records or more that claim the same input, output and cache reads; or three measured sessions of one agent with the same
--- four counts and at least a thousand tokens. Small sessions do meet by chance.
+-- four counts and at least a thousand tokens. Two do meet by chance, and small sessions; records of nothing but zeros count
+-- nothing. A repaired record is none of them: what it counted was the log that it no longer points at.
 WITH claimed AS (
     SELECT
         'claimed' AS what,
@@ -16,7 +17,7 @@ WITH claimed AS (
         min(coalesce(started_at, recorded_at, ingested_at)) AS since,
         list(DISTINCT trajectory_path) FILTER (WHERE trajectory_path IS NOT NULL) AS paths
     FROM claims
-    WHERE input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND input_tokens + output_tokens > 0
+    WHERE input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND input_tokens + output_tokens > 0 AND plan_id IS NULL
     GROUP BY ALL
     HAVING count(DISTINCT session_id) >= 3
 ),

@@ -5,7 +5,8 @@
 -- source: every finding_*, acknowledgements
 -- refresh: view
 --
--- id names rule, subject and sessions: a finding that grows is another one, and no old acknowledgement covers it.
+-- id names rule, subject and sessions: a finding that grows is another one, and no old acknowledgement covers it. critical: numbers
+-- are wrong, or another session's. warning: something cannot be believed or shown, and no total is wrong by it. info alarms nobody.
 WITH found AS (
     SELECT
         'teletype' AS rule,
@@ -13,6 +14,34 @@ WITH found AS (
         'tallystick repair plan' AS next,
         *
     FROM finding_teletype
+    UNION ALL BY NAME
+    SELECT
+        'shared_trajectory' AS rule,
+        'critical' AS severity,
+        'tallystick repair plan' AS next,
+        *
+    FROM finding_shared_trajectory
+    UNION ALL BY NAME
+    SELECT
+        'eval_trajectory' AS rule,
+        'critical' AS severity,
+        'tallystick repair plan' AS next,
+        *
+    FROM finding_eval_trajectory
+    UNION ALL BY NAME
+    SELECT
+        'trajectory_missing' AS rule,
+        'warning' AS severity,
+        'tallystick repair plan' AS next,
+        *
+    FROM finding_trajectory_missing
+    UNION ALL BY NAME
+    SELECT
+        'trajectory_outside_time' AS rule,
+        'critical' AS severity,
+        'tallystick repair plan' AS next,
+        *
+    FROM finding_trajectory_outside_time
 ),
 named AS (
     SELECT
