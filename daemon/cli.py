@@ -205,7 +205,20 @@ def _task(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _findings_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    _verb(verbs, "findings", _findings, "what cannot be right in what was claimed and measured")
+    findings = _verb(verbs, "findings", _findings, "what cannot be right in what was claimed and measured")
+    findings.add_argument("--rule", metavar="R", help="only the findings of this rule, all of them")
+    findings.add_argument(
+        "action", nargs="?", choices=("acknowledge",), metavar="acknowledge", help="say that a finding is known"
+    )
+    findings.add_argument("finding", nargs="?", metavar="ID", help="which: the id that is shown with it")
+    findings.add_argument(
+        "--reason", metavar="WORD", help="expected, known_defect, harmless, repaired_elsewhere or not_ours"
+    )
+    findings.add_argument("--ticket", metavar="T", help="id of a ticket")
+    findings.add_argument(
+        "--until", metavar="T", help="a day, a time, or a duration from now (30d); then it alarms again"
+    )
+    findings.add_argument("--withdraw", action="store_true", help="take the acknowledgement back")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -569,9 +582,16 @@ def _run_service(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _findings(options: argparse.Namespace, settings: Settings) -> int:
+    if options.action == "acknowledge":
+        from daemon.acknowledge import Acknowledged, acknowledge
+
+        wanted = Acknowledged(
+            options.finding or "", options.reason, options.ticket, options.until, is_withdrawn=options.withdraw
+        )
+        return acknowledge(settings, wanted, as_json=options.json)
     from daemon.findings import findings
 
-    return findings(settings, as_json=options.json)
+    return findings(settings, rule=options.rule, as_json=options.json)
 
 
 def _count(text: str) -> int:

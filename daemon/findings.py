@@ -1,49 +1,127 @@
 """`tallystick findings`: what cannot be right in what was claimed and measured, as the published tables say."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Final
 
 from daemon import show
 from daemon.settings import Settings
+from projections import findings as asked
 from projections.read import Tables, plain
+from state.errors import TallystickError
 
 DONE, FINDINGS = 0, 1
 
 #: Severities that make an exit code; the third is `info`.
 ALARMING: Final = ("critical", "warning")
 
-_ALL: Final = """
-SELECT *
-FROM findings
-ORDER BY array_position(['critical', 'warning', 'info'], severity), rule, since NULLS LAST, id
-"""
+#: So many findings of a rule, sessions of a finding and pieces of evidence are shown to a person; JSON has all.
+_FINDINGS_SHOWN: Final = 10
+_SESSIONS_SHOWN: Final = 4
+_EVIDENCE_SHOWN: Final = 6
+
+
+class NoSuchRule(TallystickError):
+    """
+    No rule has this name. docs/findings.md lists them; `tallystick findings` shows those that found something.
+    """
+
+    exit_code = 2
 
 
 def found(tables: Tables, now: datetime) -> list[dict[str, Any]]:
     """Return every finding, the worst first; ``acknowledged`` says whether somebody knows of it at *now*."""
-    rows = tables.rows(_ALL)
+    moment = now.astimezone(UTC).replace(tzinfo=None)
+    rows = asked.findings(tables.connection)
     for row in rows:
         until = row["acknowledged_until"]
-        row["acknowledged"] = row["acknowledged_at"] is not None and (until is None or now.replace(tzinfo=None) < until)
+        row["acknowledged"] = row["acknowledged_at"] is not None and (until is None or moment < until)
     return rows
 
 
-def alarming(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def alarming(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the findings that alarm: neither acknowledged nor mere information."""
     return [row for row in rows if row["severity"] in ALARMING and not row["acknowledged"]]
 
 
-def findings(settings: Settings, *, as_json: bool) -> int:
-    """Show every finding; 1 when one alarms."""
+def findings(settings: Settings, *, rule: str | None = None, as_json: bool) -> int:
+    """
+    Show every finding, or those of one rule; 1 when one of them alarms.
+
+    Raises:
+        NoSuchRule: There is no such rule.
+    """
+    if rule is not None and rule not in asked.rules():
+        raise NoSuchRule(rule=rule[:64])
     with Tables(settings.state.published) as tables:
-        rows = found(tables, datetime.now(UTC))
-        if as_json:
-            head = tables.head()
-            as_of = {"seq": head.seq, "at": plain(head.committed_at)}
-            show.document({"schema": "tallystick.findings/1", "as_of": as_of, "rows": plain(rows)})
-        else:
-            show.table(_COLUMNS, [{**row, "sessions": len(row["sessions"])} for row in rows])
+        rows = [row for row in found(tables, datetime.now(UTC)) if rule in (None, row["rule"])]
+        head = tables.head()
+    if as_json:
+        as_of = {"seq": head.seq, "at": plain(head.committed_at)}
+        show.document({"schema": "tallystick.findings/1", "as_of": as_of, "rows": plain(rows)})
+    else:
+        shown = len(rows) if rule is not None else _FINDINGS_SHOWN
+        for line in page(rows, shown):
+            show.out(show.safe(line))
     return FINDINGS if alarming(rows) else DONE
 
 
-_COLUMNS: Final = ("id", "rule", "severity", "since", "agent", "sessions", "next")
+def page(rows: Sequence[Mapping[str, Any]], shown: int) -> Iterator[str]:
+    """Yield what a person reads: *shown* findings of each rule, then what is known, then how many there are."""
+    open_, known = ([row for row in rows if row["acknowledged"] is each] for each in (False, True))
+    for (severity, rule), group in groupby(open_, lambda row: (row["severity"], row["rule"])):
+        each = list(group)
+        yield f"{severity.upper()}  {rule}: {asked.rules()[rule].what.removesuffix('.')}"
+        for row in each[:shown]:
+            yield from _finding(row)
+        if len(each) > shown:
+            yield f"  and {len(each) - shown:,} more: tallystick findings --rule {rule}"
+        yield ""
+    if known:
+        yield "known, and no alarm"
+        yield from map(_known, known)
+        yield ""
+    yield _tally(rows)
+
+
+def _finding(row: Mapping[str, Any]) -> Iterator[str]:
+    agent = f" of {row['agent']}" if row["agent"] else ""
+    since = "" if row["since"] is None else f" since {row['since']:%Y-%m-%d %H:%M}"
+    yield f"  {row['id']}  {_sessions(row['sessions'])}{agent}{since}"
+    yield f"  {'':12}  {'  '.join(row['evidence'][:_EVIDENCE_SHOWN])}"
+    yield f"  {'':12}  $ {row['next']}"
+
+
+def _sessions(sessions: Sequence[str]) -> str:
+    count = len(sessions)
+    if not count:
+        return "no session"
+    named = " ".join(sessions[:_SESSIONS_SHOWN])
+    more = f" and {count - _SESSIONS_SHOWN:,} more" if count > _SESSIONS_SHOWN else ""
+    return f"{count:,} session{'' if count == 1 else 's'}: {named}{more}"
+
+
+def _known(row: Mapping[str, Any]) -> str:
+    until = row["acknowledged_until"]
+    ticket = f", {row['acknowledged_ticket']}" if row["acknowledged_ticket"] else ""
+    ends = "" if until is None else f", until {until:%Y-%m-%d %H:%M}"
+    return f"  {row['id']}  {row['rule']}: {row['acknowledged_reason']}{ticket}{ends}"
+
+
+def _tally(rows: Sequence[Mapping[str, Any]]) -> str:
+    loud = len(alarming([dict(row) for row in rows]))
+    known = sum(row["acknowledged"] for row in rows)
+    return f"{len(rows):,} findings: {loud:,} alarm, {known:,} known" if rows else "nothing is found"
+
+
+def summary(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return how many findings alarm, in all and by rule, and how many are known."""
+    every = list(rows)
+    loud = alarming(every)
+    return {
+        "alarming": len(loud),
+        "acknowledged": sum(row["acknowledged"] for row in every),
+        "rules": dict(sorted(Counter(row["rule"] for row in loud).items())),
+    }

@@ -25,6 +25,7 @@ from daemon.repo_answers import NEXT_STEPS
 from daemon.web import answers
 from projections.build import Projection
 from projections.catalog import Relation, relations
+from projections.findings import rules
 from state import vocabulary
 from state.evidence import KINDS, MESSAGES, Message
 from state.paths import StatePaths
@@ -97,6 +98,7 @@ def rendered(text: str) -> str:
         "states": lambda: _word_rows("State", answers.State, Path(answers.__file__).read_text("utf-8")),
         "request_codes": _request_codes,
         "health_rules": _health_rules,
+        "finding_rules": _finding_rules,
         "settings": _settings,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
@@ -110,6 +112,18 @@ def documents() -> list[Path]:
 def _health_rules() -> str:
     rows = "\n".join(f"| `{name}` | {rule.severity} | {rule.means} | {rule.do} |" for name, rule in RULES.items())
     return f"\n| rule | severity | what it means | what to do |\n|---|---|---|---|\n{rows}\n"
+
+
+def _finding_rules() -> str:
+    """Return every rule of `findings` as its own SQL describes it, with the severity that `findings` gives it."""
+    whole = next(each.sql for each in relations() if each.name == "findings")
+    severities = dict(re.findall(r"'(\w+)' AS rule,\s+'(\w+)' AS severity", whole))
+    return "".join(_finding_rule(name, severities[name], rule) for name, rule in rules().items())
+
+
+def _finding_rule(name: str, severity: str, rule: Relation) -> str:
+    what = f"{rule.what[0].upper()}{rule.what[1:]} {rule.notes}"
+    return f"\n### `{name}` ({severity})\n\n{what}\n\nOne finding: {rule.grain}.\n"
 
 
 def _settings() -> str:

@@ -10,6 +10,7 @@ import pytest
 from adapters.registry import installed
 from daemon.cli import main
 from projections.catalog import relations
+from projections.findings import rules
 
 TOP = Path(__file__).parent.parent
 
@@ -30,7 +31,7 @@ def test_generated_tables_are_current(render: ModuleType) -> None:
     """
     stale = [path.name for path in render.documents() if path.read_text() != render.rendered(path.read_text())]
 
-    assert {"evidence.md", "projections.md", "explain.md", "inbox.md", "daemon.md"} <= {
+    assert {"evidence.md", "projections.md", "explain.md", "inbox.md", "daemon.md", "findings.md"} <= {
         path.name for path in render.documents()
     }
     assert [] == stale
@@ -43,6 +44,16 @@ def test_every_relation_is_documented() -> None:
     text = (TOP / "docs" / "projections.md").read_text()
 
     assert [] == [each.name for each in relations() if each.refresh != "step" and f"### `{each.name}`" not in text]
+
+
+def test_every_rule_of_findings_says_what_to_do() -> None:
+    """
+    A finding at night is no riddle: its rule stands in docs/findings.md with its severity and a next step.
+    """
+    text = (TOP / "docs" / "findings.md").read_text()
+
+    assert sorted(rules()) == sorted(re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE))
+    assert sorted(rules()) == sorted(re.findall(r"^### `(\w+)` \((?:critical|warning|info)\)", text, re.MULTILINE))
 
 
 def test_readme_names_only_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import duckdb
 
 from daemon.bootstrap import roots
+from daemon.findings import found, summary
 from daemon.health.report import document as health_document
 from daemon.health.retention_race import races, races_on_disk
 from daemon.hooks.agents import AGENTS
@@ -54,6 +55,7 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
     ``tables`` is null where there are none that can be read; ``tables_problem`` then says why.
     """
     alive = living(settings)
+    integrity, integrity_problem = _integrity(settings)
     read, read_problem = _roots(settings)
     tables, problem = _tables(settings, is_on_disk=not alive.is_running and read_problem is None)
     return {
@@ -72,9 +74,22 @@ def facts(settings: Settings, environment: Mapping[str, str]) -> dict[str, Any]:
         "roots": read,
         "roots_problem": read_problem,
         "hooks": [_hook(settings, hook) for hook in AGENTS],
+        "integrity": integrity,
+        "integrity_problem": integrity_problem,
         "tables": tables,
         "tables_problem": problem,
     }
+
+
+def _integrity(settings: Settings) -> tuple[dict[str, Any] | None, str | None]:
+    """Return how many findings alarm; null, and why, where that cannot be asked."""
+    try:
+        with Tables(settings.state.published) as tables:
+            return summary(found(tables, datetime.now(UTC))), None
+    except TallystickError as error:
+        return None, str(error)
+    except duckdb.Error as error:
+        return None, type(error).__name__
 
 
 def _roots(settings: Settings) -> tuple[list[dict[str, Any]], str | None]:

@@ -63,6 +63,7 @@ def page(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"tallystick {found['version']}: {found['health']['state'].upper()}"
     yield from _findings(found["health"]["findings"])
     yield ""
+    yield from _integrity(found["integrity"], found["integrity_problem"])
     yield from _daemon(found["daemon"])
     yield from _service(found["service"], is_running=found["daemon"]["state"] in ("starting", "running", "paused"))
     yield from _places(found["places"], found["variables"])
@@ -81,6 +82,18 @@ def _findings(findings: list[dict[str, Any]]) -> Iterator[str]:
         since = f", since {each['since']}" if each["since"] else ""
         yield f"  {each['severity']:<8}  {each['rule']}{about}: {each['message']}{since}"
         yield f"  {'':<8}  $ {each['next']}"
+
+
+def _integrity(said: Mapping[str, Any] | None, problem: str | None) -> Iterator[str]:
+    """Yield how many findings of claims and measurements alarm; what they are, `tallystick findings` tells."""
+    if said is None:
+        yield f"findings       cannot be told: {problem}"
+    elif said["alarming"]:
+        rules = ", ".join(f"{rule} {count}" for rule, count in said["rules"].items())
+        yield f"findings       {said['alarming']} alarm ({rules}), {said['acknowledged']} known"
+        yield "               $ tallystick findings"
+    else:
+        yield f"findings       none alarms, {said['acknowledged']} known"
 
 
 def _daemon(said: Mapping[str, Any]) -> Iterator[str]:

@@ -6,8 +6,9 @@
 -- refresh: view
 --
 -- Three records or more that claim the same input, output and cache reads; or three measured sessions of one agent with the same
--- four counts and at least a thousand tokens. Two do meet by chance, and small sessions; records of nothing but zeros count
--- nothing. A repaired record is none of them: what it counted was the log that it no longer points at.
+-- four counts and at least a thousand tokens beside the cache. Two do meet by chance, and so do short sessions, whose caches hold the
+-- same instructions. Records of nothing but zeros count nothing. A repaired record is none of them: what it counted was the
+-- log that it no longer points at.
 WITH claimed AS (
     SELECT
         'claimed' AS what,
@@ -36,7 +37,7 @@ measured AS (
         min(first_call_at) AS since,
         CAST([] AS VARCHAR []) AS paths
     FROM sessions
-    WHERE is_metered AND session_id IS NOT NULL AND total_tokens >= 1000
+    WHERE is_metered AND session_id IS NOT NULL AND input_tokens + output_tokens >= 1000
     GROUP BY ALL
     HAVING count(DISTINCT session_id) >= 3
 )

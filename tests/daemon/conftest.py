@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.bootstrap import Caught, catch_up, seen_files
+from daemon.inbox_client import submit
 from daemon.settings import Settings
 from daemon.usage_verb import usage_document
 from projections.hashes import facts_hash, tables_hash
@@ -43,6 +44,11 @@ class Host:
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         self.claims = (str(path),)
         return path
+
+    def submit(self, kind: str, *bodies: dict[str, Any]) -> None:
+        """Put messages into the inbox, as an operator does."""
+        for body in bodies:
+            submit(self.state, kind, body, producer="operator")
 
     def ingest(self) -> Caught:
         begin_with_empty_tables(self.state)

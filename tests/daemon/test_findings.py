@@ -1,14 +1,21 @@
 """What cannot be right in claims and measurements: where each rule fires, and the near miss where it does not."""
 
+import json
 import os
 import random
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 
-from daemon.findings import found
+from daemon.cli import main
+from daemon.doctor.facts import facts
+from daemon.doctor.page import page as doctor_page
+from daemon.findings import alarming, found, page
+from daemon.health.rules import RULES
+from projections.findings import rules
 from projections.read import Tables
-from tests.daemon.conftest import Host, claude_line, gptme_lines
+from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
 from tests.daemon.live import append
 from tests.daemon.test_claims import record
 
@@ -150,3 +157,188 @@ def test_a_log_of_another_time_is_not_the_sessions(pointing: tuple[Host, Found])
 
     assert [["day_before"], ["hour_after"], ["written_before"]] == found.sessions("trajectory_outside_time")
     assert "log_first_at:2026-11-01T10:00:00Z" in found.evidence("trajectory_outside_time", "day_before")
+
+
+def test_a_log_that_a_record_names_and_nobody_read_is_a_missed_session(pointing: tuple[Host, Found]) -> None:
+    """
+    It was there when the record was read; one that never was is missing, which is another rule.
+    """
+    _, found = pointing
+
+    assert {"elsewhere", "written_before"} == {each for some in found.sessions("missed_session") for each in some}
+
+
+@pytest.fixture(scope="module")
+def stating(tmp_path_factory: pytest.TempPathFactory) -> tuple[Host, Found]:
+    """A host whose records state times, models and tokens rightly and wrongly, and whose totals fall."""
+    host = Host(tmp_path_factory.mktemp("stating"))
+    second = "2026-11-03T07:11:13"
+    cold = {"model": "m-cold", "cache_read_tokens": 0}
+    same = {"input_tokens": RANDOM.randrange(1, 10**9), "output_tokens": RANDOM.randrange(10**9)}
+    rows = [
+        # times
+        *(claimed(f"noon{n}", timestamp="2026-04-15T12:00:00") for n in range(3)),
+        claimed("one_noon", start_time="2026-04-16T12:00:00"),
+        claimed("past_noon", timestamp="2026-04-17T12:00:01"),
+        *(claimed(f"many{n}", timestamp=second) for n in range(5)),
+        *(claimed(f"few{n}", timestamp="2026-11-04T07:11:13") for n in range(4)),
+        claimed("imported", start_time="2026-11-05T01:02:03", timestamp="2026-11-05T01:02:03", duration_seconds=900),
+        claimed("brief", start_time="2026-11-06T01:02:03", timestamp="2026-11-06T01:02:03", duration_seconds=0),
+        claimed("epoch", start_time="1970-01-01T00:00:00Z"),
+        claimed("tomorrow", timestamp="2027-01-01T00:00:00Z"),
+        # models and ids
+        claimed("synthetic", model="<synthetic>"),
+        claimed("modelless", model=None),
+        claimed("doubled", input_tokens=1),
+        claimed("doubled", input_tokens=2),
+        # tokens
+        *(claimed(f"same{n}", **same, cache_read_tokens=3) for n in range(3)),
+        *(claimed(f"pair{n}", **same, cache_read_tokens=4) for n in range(2)),
+        *(claimed(f"cold{n}", **cold, input_tokens=5000 + n) for n in range(3)),
+        *(claimed(f"small{n}", **cold, input_tokens=1000 + n, harness="codex") for n in range(3)),
+        *(claimed(f"never{n}", **cold | {"model": "m-never"}, input_tokens=5000 + n) for n in range(3)),
+        *(claimed(f"null{n}", model="m-cold", cache_read_tokens=None, harness="gptme") for n in range(3)),
+        claimed("warm", model="m-cold"),
+    ]
+    host.records(*rows)
+    append(host.codex(FELL), codex_lines([1000, 5000], thread=FELL) + codex_lines([300], thread=FELL, start=10))
+    append(host.codex(STALE), codex_lines([1000, 5000], thread=STALE) + codex_lines([4950], thread=STALE, start=10))
+    host.ingest()
+    return host, Found(host)
+
+
+FELL = "019a0000-0001-7000-8000-00000000000a"
+STALE = "019a0000-0001-7000-8000-00000000000b"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (
+            "placeholder_time",
+            [["imported"], [f"many{n}" for n in range(5)], [f"noon{n}" for n in range(3)], ["one_noon"]],
+        ),
+        ("model_sentinel", [["synthetic"]]),
+        ("duplicate_source_id", [["doubled"]]),
+        ("teletype", [[f"same{n}" for n in range(3)]]),
+        ("constant_cache_read", [[f"cold{n}" for n in range(3)]]),
+        ("counter_fell", [[FELL]]),
+        ("time_out_of_range", [["epoch"], ["tomorrow"]]),
+    ],
+)
+def test_a_rule_finds_what_is_stated_wrongly(stating: tuple[Host, Found], rule: str, expected: list[list[str]]) -> None:
+    """
+    And nothing that stands beside it: a second past noon, four in one second, a model that never reads a cache.
+    """
+    _, found = stating
+
+    assert expected == found.sessions(rule)
+
+
+def test_what_was_repaired_is_part_of_no_tell(stating: tuple[Host, Found]) -> None:
+    """
+    What a repaired record counted was the log that it no longer points at: for nobody to be alarmed by again.
+    """
+    host, found = stating
+    (at,) = {row["source"] for row in host.rows("SELECT source FROM claims")}
+    (told,) = [row for row in found.rows if row["rule"] == "teletype"]
+
+    step = {"plan_id": "p", "claim_source": at, "action": "clear"}
+    host.submit("repair", *({**step, "claim_key": f"same{n}"} for n in range(3)))
+    host.ingest()
+
+    assert told["id"] not in [row["id"] for row in Found(host).rows]
+
+
+def run(host: Host, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main(["findings", "--home", str(host.home), "--state-dir", str(host.state.root), *words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_an_acknowledged_finding_alarms_nobody_until_it_expires(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    It is shown apart, with its ticket; it can be taken back; and one that nobody knows is said with what to type.
+    """
+    host.records(claimed("a", model="<synthetic>"))
+    host.ingest()
+    code, out, _ = run(host, capsys, "--json")
+    (row,) = json.loads(out)["rows"]
+    assert (1, "model_sentinel", False) == (code, row["rule"], row["acknowledged"])
+    name = row["id"]
+
+    assert 2 == run(host, capsys, "acknowledge", name)[0]
+    assert 2 == run(host, capsys, "acknowledge", name, "--reason", "bored")[0]
+    assert 2 == run(host, capsys, "acknowledge", name, "--reason", "harmless", "--until", "2020-01-01")[0]
+    code, _, err = run(host, capsys, "acknowledge", "0" * 12, "--reason", "harmless")
+    assert (2, True) == (code, "tallystick findings" in err)
+
+    assert 0 == run(host, capsys, "acknowledge", name, "--reason", "harmless", "--ticket", "OPS-7", "--until", "30d")[0]
+    host.ingest()
+    code, out, _ = run(host, capsys)
+    assert 0 == code
+    assert f"known, and no alarm\n  {name}  model_sentinel: harmless, OPS-7, until " in out
+    with Tables(host.state.published) as tables:
+        (until,) = {each["acknowledged_until"] for each in found(tables, host.now)}
+        assert [] == alarming(found(tables, until.replace(tzinfo=UTC) - timedelta(seconds=1)))
+        assert [name] == [each["id"] for each in alarming(found(tables, until.replace(tzinfo=UTC)))]
+
+    assert 0 == run(host, capsys, "acknowledge", name, "--withdraw")[0]
+    host.ingest()
+    assert 1 == run(host, capsys)[0]
+
+
+def test_a_finding_that_grows_is_another_one(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    What somebody knew of one session says nothing of two.
+    """
+    host.records(claimed("a", model="<synthetic>"))
+    host.ingest()
+    (name,) = [each["id"] for each in Found(host).rows]
+    run(host, capsys, "acknowledge", name, "--reason", "expected")
+    host.records(claimed("a", model="<synthetic>"), claimed("b", model="<synthetic>"))
+    host.ingest()
+
+    (row,) = Found(host).rows
+    assert (["a", "b"], False) == (row["sessions"], row["acknowledged"])
+
+
+def test_a_person_reads_what_is_wrong_in_words(stating: tuple[Host, Found], capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Rule by rule, the worst first, each with what to type; of many sessions the first.
+    """
+    host, met = stating
+    lines = list(page(met.rows, 10))
+
+    assert lines[0].startswith("CRITICAL  ")
+    assert any(line.startswith("WARNING  model_sentinel: sessions whose model is a word") for line in lines)
+    assert any("5 sessions: many0 many1 many2 many3 and 1 more" in line for line in lines)
+    assert any(line.strip().startswith("$ tallystick ") for line in lines)
+    code, out, _ = run(host, capsys, "--rule", "model_sentinel", "--json")
+    assert (1, {"model_sentinel"}) == (code, {row["rule"] for row in json.loads(out)["rows"]})
+    assert 2 == run(host, capsys, "--rule", "no_such_rule")[0]
+
+
+def test_doctor_says_how_many_alarm(stating: tuple[Host, Found]) -> None:
+    """
+    On its one page, by rule, with what to type.
+    """
+    host, _ = stating
+    said = facts(host.settings, {})
+
+    assert 2 == said["integrity"]["rules"]["time_out_of_range"]
+    assert any("time_out_of_range 2" in line for line in doctor_page(said))
+
+
+def test_the_rules_are_those_that_are_promised_and_none_of_health() -> None:
+    """
+    Names are interfaces: of alarms, tickets and acknowledgements.
+    """
+    promised = (
+        "teletype shared_trajectory eval_trajectory trajectory_missing trajectory_outside_time placeholder_time "
+        "constant_cache_read model_sentinel duplicate_source_id fallback_leakage superseded_counted "
+        "unattributed_session no_provenance residual witnesses_disagree missed_session counter_fell time_out_of_range"
+    )
+
+    assert sorted(promised.split()) == sorted(rules())
+    assert set() == set(rules()) & set(RULES)
