@@ -3,6 +3,7 @@ What cannot be right in measurements, reports and estimates: where each rule fir
 """
 
 import random
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,13 @@ def hook(session: str, at: float, agent: str = "claude_code") -> bytes:
     return message("hook_run", body)
 
 
-def estimated(source: str, session: str | None = None, **body):
-    given = {"measurement": "estimated", "source_class": "legacy_post", "source_id": source, "session_id": session}
+def estimated(source: str, session: str | None = None, **body: Any) -> bytes:
+    given: dict[str, Any] = {
+        "measurement": "estimated",
+        "source_class": "legacy_post",
+        "source_id": source,
+        "session_id": session,
+    }
     return tokens(**(given | {"input_tokens": some(), "output_tokens": some(), "at": moment(RANDOM.random())} | body))
 
 
