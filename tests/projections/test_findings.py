@@ -171,18 +171,6 @@ def test_every_finding_is_whole(met):
         assert row["sessions"] == sorted(set(row["sessions"]))
 
 
-def test_asked_at_once_the_findings_are_the_same(met, tmp_path):
-    """
-    `SELECT * FROM findings` says what is asked rule by rule.
-    """
-    ledger = Ledger(Live(tmp_path))
-    ledger.write([*calls("nameless", model="unknown"), hook("ghost", 3)])
-
-    at_once = ledger.rows("SELECT id FROM findings ORDER BY id")
-    assert sorted(row["id"] for row in findings(ledger.connection)) == [name for (name,) in at_once]
-    ledger.close()
-
-
 def test_tables_that_contradict_themselves_are_found(ledger):
     """
     A statement that beats itself, and a file whose own total is not what was counted: bad tables make these, no log.
