@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _hook(verbs)
     _expect_verb(verbs)
     _findings_verbs(verbs)
+    _repair_verbs(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     _service(verbs)
@@ -219,6 +220,16 @@ def _findings_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--until", metavar="T", help="a day, a time, or a duration from now (30d); then it alarms again"
     )
     findings.add_argument("--withdraw", action="store_true", help="take the acknowledgement back")
+
+
+def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    resolve = _verb(verbs, "resolve", _resolve, "print the one session that began between two times, or nothing")
+    resolve.add_argument("--agent", default="gptme", metavar="A", help="whose session (default gptme)")
+    resolve.add_argument("--run-type", metavar="R", help="its run type, as the name of a run of gptme bears it")
+    resolve.add_argument("--start", required=True, metavar="TIME", help="when it started: @EPOCH, or ISO 8601 with a zone")
+    resolve.add_argument("--end", metavar="TIME", help="when it ended (default now)")
+    resolve.add_argument("--wait", default="0", metavar="SECONDS", help="how long to wait for it")
+    resolve.add_argument("--path", action="store_true", help="print the path of its log instead")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -592,6 +603,13 @@ def _findings(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.findings import findings
 
     return findings(settings, rule=options.rule, as_json=options.json)
+
+
+def _resolve(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.resolve import Question, resolve
+
+    question = Question(options.agent, options.run_type, options.start, options.end)
+    return resolve(settings, question, options.wait, is_path=options.path, as_json=options.json)
 
 
 def _count(text: str) -> int:

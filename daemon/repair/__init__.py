@@ -1,0 +1,1 @@
+"""Claims that point at the wrong log: found, matched with the right one or with none, put right by plan, and taken back."""
