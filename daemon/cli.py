@@ -230,6 +230,20 @@ def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     resolve.add_argument("--end", metavar="TIME", help="when it ended (default now)")
     resolve.add_argument("--wait", default="0", metavar="SECONDS", help="how long to wait for it")
     resolve.add_argument("--path", action="store_true", help="print the path of its log instead")
+    what = "put claims right that point at the wrong log: by plan, step by step, and back"
+    parser = verbs.add_parser("repair", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    plan = _verb(actions, "plan", _repair_plan, "say what is to be done to which claim, and why; changes nothing")
+    plan.add_argument("--out", metavar="FILE", help="write it there, for review and for apply")
+    plan.add_argument("--rule", action="append", default=[], metavar="R", help="only claims that this rule found; several times")
+    plan.add_argument("--within", default="900", metavar="SECONDS", help="how long after its session a run may begin (default 900)")
+    apply = _verb(actions, "apply", _repair_apply, "apply a plan, run all rules again, and show every figure that moved")
+    apply.add_argument("plan", metavar="FILE", help="as plan --out wrote it")
+    undo = _verb(actions, "undo", _repair_undo, "take a plan back")
+    undo.add_argument("plan", metavar="PLAN", help="its file or its name")
+    for each in (apply, undo):
+        each.add_argument("--step", action="append", type=_count, default=[], metavar="N", help="only this step; several times")
+        each.add_argument("--wait", default="60", metavar="SECONDS", help="how long to wait for the daemon (default 60)")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -610,6 +624,24 @@ def _resolve(options: argparse.Namespace, settings: Settings) -> int:
 
     question = Question(options.agent, options.run_type, options.start, options.end)
     return resolve(settings, question, options.wait, is_path=options.path, as_json=options.json)
+
+
+def _repair_plan(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.verbs import show_plan
+
+    return show_plan(settings, options.within, options.rule, options.out, as_json=options.json)
+
+
+def _repair_apply(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.verbs import apply_plan
+
+    return apply_plan(settings, options.plan, options.step, options.wait, as_json=options.json)
+
+
+def _repair_undo(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.verbs import undo_plan
+
+    return undo_plan(settings, options.plan, options.step, options.wait, as_json=options.json)
 
 
 def _count(text: str) -> int:

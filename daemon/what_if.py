@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -32,15 +34,30 @@ def what_would_change(settings: Settings, event: bytes) -> list[dict[str, Any]]:
     """
     with Tables(settings.state.published) as tables:
         before = tables.rows(_ALLOCATED)
+    with tried(settings, [event]) as tables:
+        after = tables.rows(_ALLOCATED)
+    return _differences(before, after)
+
+
+@contextmanager
+def tried(settings: Settings, events: Iterable[bytes]) -> Iterator[Tables]:
+    """
+    Give a copy of the published tables in which messages are, as the log would hold them; it is gone after the block.
+
+    Raises:
+        NothingPublished: There are no tables to try it on.
+    """
+    with Tables(settings.state.published):
+        pass  # they are there, and of this version
+    settings.state.create()
     with TemporaryDirectory(dir=settings.state.temporary) as directory:
         copy = Path(directory) / "what-if.duckdb"
         shutil.copyfile(settings.state.published, copy)
         with duckdb.connect(str(copy)) as connection:
-            connection.execute(_ADDED, _columns(event))
-            cursor = connection.execute(_ALLOCATED)
-            names = [column[0] for column in cursor.description or ()]
-            after = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return _differences(before, after)
+            for event in events:
+                connection.execute(_ADDED, _columns(event))
+        with Tables(copy) as tables:
+            yield tables
 
 
 _ADDED: Final = """

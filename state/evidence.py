@@ -630,6 +630,7 @@ class Repair(Frozen):
     """One step of a repair: which log a claim points at from now on. Undone, the claim says what it said."""
 
     plan_id: Identifier = Field(description="the reviewed plan")
+    step: NonNegativeInt = Field(description="number of the step in it")
     claim_source: StoredPath | Uri = Field(description="file of the claim")
     claim_key: Identifier = Field(description="the claim in that file")
     claimed_path: Directory | None = Field(

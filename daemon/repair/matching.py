@@ -23,6 +23,9 @@ Why = Literal[
     "nothing_in_time",  #: no log of this loop began while the session ran
     "ambiguous",  #: several logs fit, or the one that does fits another claim as well
     "repeated_hour",  #: the name of a log that may be meant stands for two instants
+    "no_time",  #: the claim does not say when its session started
+    "doubtful_time",  #: it does, and the time stands for another: noon, one second of many
+    "no_loop",  #: the claim names neither an agent nor a run type
 ]
 
 

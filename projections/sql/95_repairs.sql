@@ -10,6 +10,7 @@ SELECT
     seq,
     message_key,
     body ->> '$.plan_id' AS plan_id,
+    CAST(body ->> '$.step' AS BIGINT) AS step,
     body ->> '$.claim_source' AS claim_source,
     body ->> '$.claim_key' AS claim_key,
     body ->> '$.claimed_path' AS claimed_path,

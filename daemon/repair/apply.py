@@ -1,0 +1,180 @@
+"""
+Applies a plan or takes it back, step by step; each step is a message, and what was appended is never changed.
+
+A step is held against the tables as they are now, and all steps are tried on a copy, before anything is sent. Afterwards all rules
+are run again: what was planned to be gone and is not, or is new, takes these steps back.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from daemon.inbox_client import Sealed, checked
+from daemon.repair.cases import read_cases
+from daemon.repair.figures import Figures, figures, moved
+from daemon.repair.outlook import Finding, Outlook
+from daemon.repair.plan import PRODUCER, Plan, Step, expected_after
+from daemon.repair.settle import settled
+from daemon.settings import Settings
+from projections.read import Tables
+from state.errors import TallystickError
+
+
+class PlanStale(TallystickError):
+    """
+    The plan does not fit any more: claims, logs or findings are others now. Nothing was changed. Make a new plan.
+    """
+
+    exit_code = 1
+
+
+class NoSuchStep(TallystickError):
+    """
+    There is no such step, or no such plan was ever applied here. `tallystick sql 'FROM repairs'` shows what holds.
+    """
+
+    exit_code = 2
+
+
+class Done(NamedTuple):
+    """
+    What applying or undoing came to.
+
+    ``steps`` are the numbers of what was sent: none, when all was done before. ``remaining`` and ``new`` are why it was taken back,
+    with ``is_taken_back``.
+    """
+
+    plan_id: str
+    steps: tuple[int, ...]
+    moved: tuple[dict[str, Any], ...] = ()
+    gone: tuple[Finding, ...] = ()
+    remaining: tuple[str, ...] = ()
+    new: tuple[Finding, ...] = ()
+    is_taken_back: bool = False
+
+
+class _Before(NamedTuple):
+    """What the tables say before anything is sent."""
+
+    outlook: Outlook
+    figures: Figures
+    revision: int
+    holding: frozenset[int]
+
+
+_HELD: Final = "SELECT step FROM repairs WHERE plan_id = ?"
+_SENT: Final = """
+    SELECT CAST(body ->> '$.step' AS BIGINT) AS step, message_key, CAST(body AS VARCHAR) AS body
+    FROM inbox
+    WHERE kind = 'repair' AND (body ->> '$.plan_id') = ?
+"""
+_REVISION: Final = "SELECT coalesce(max(revision), 0) + 1 AS next FROM messages WHERE kind = 'repair'"
+
+
+def _before(tables: Tables, plan_id: str) -> _Before:
+    outlook = Outlook.of(tables)
+    return _Before(
+        outlook,
+        figures(tables, outlook),
+        # One order over all plans: the newest step about a claim holds, whichever plan it is of.
+        tables.rows(_REVISION)[0]["next"],
+        frozenset(row["step"] for row in tables.rows(_HELD, [plan_id])),
+    )
+
+
+def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: float) -> Done:
+    """
+    Apply the steps with these *numbers*, all when there are none; what is applied already is left alone.
+
+    Raises:
+        PlanStale: It does not fit any more; nothing was sent.
+        NoSuchStep: One of *numbers* is none.
+        NotTakenYet: Whoever holds the log has not taken the messages in time.
+    """
+    chosen = _chosen(plan, numbers)
+    with Tables(settings.state.published) as tables:
+        before = _before(tables, plan.plan_id)
+        steps = [step for step in chosen if step.step not in before.holding]
+        _hold(tables, before.outlook, settings.zone, plan, steps)
+    if not steps:
+        return Done(plan.plan_id, ())
+    is_whole = before.holding | {step.step for step in steps} == {step.step for step in plan.steps}
+    planned = frozenset(each.id for each in plan.removes) if is_whole else frozenset()
+    letters = [step.letter(plan.plan_id, before.revision) for step in steps]
+    expected = expected_after(settings, letters)
+    if problems := [*(planned & expected.ids), *(each.id for each in before.outlook.new_in(expected))]:
+        raise PlanStale(findings=",".join(sorted(problems)))
+    settled(settings, letters, wait_seconds)
+    done, after = _compared(settings, plan.plan_id, [step.step for step in steps], before)
+    remaining = tuple(sorted((planned | before.outlook.ids - expected.ids) & after.ids))
+    new = tuple(each for each in before.outlook.new_in(after) if _is_about(each, steps))
+    if not (remaining or new):
+        return done
+    undo(settings, plan.plan_id, done.steps, wait_seconds)
+    return Done(plan.plan_id, done.steps, remaining=remaining, new=new, is_taken_back=True)
+
+
+def undo(settings: Settings, plan_id: str, numbers: Sequence[int], wait_seconds: float) -> Done:
+    """
+    Take back the steps with these *numbers*, all that hold when there are none; what was taken back already is left alone.
+
+    Raises:
+        NoSuchStep: No such plan was ever applied, or it has no such step.
+        NotTakenYet: Whoever holds the log has not taken the messages in time.
+    """
+    with Tables(settings.state.published) as tables:
+        before = _before(tables, plan_id)
+        sent = {row["step"]: row for row in tables.rows(_SENT, [plan_id])}
+    if not sent or not set(numbers) <= set(sent):
+        raise NoSuchStep(plan=plan_id, steps=",".join(map(str, numbers)) or "all")
+    steps = sorted(before.holding & (set(numbers) or set(sent)))
+    if not steps:
+        return Done(plan_id, ())
+    settled(settings, [_undoing(sent[number], before.revision) for number in steps], wait_seconds)
+    return _compared(settings, plan_id, steps, before)[0]
+
+
+def _undoing(sent: Mapping[str, Any], revision: int) -> Sealed:
+    body = json.loads(sent["body"]) | {"is_undone": True}
+    return checked("repair", body, producer=PRODUCER, key=sent["message_key"], revision=revision)
+
+
+def _compared(settings: Settings, plan_id: str, steps: Sequence[int], before: _Before) -> tuple[Done, Outlook]:
+    with Tables(settings.state.published) as tables:
+        after = Outlook.of(tables)
+        differing = tuple(moved(before.figures, figures(tables, after)))
+    return Done(plan_id, tuple(steps), differing, tuple(before.outlook.gone_in(after))), after
+
+
+def _is_about(finding: Finding, steps: Sequence[Step]) -> bool:
+    """Say whether a finding is about what *steps* did; while a daemon runs, others come and go."""
+    paths = {f"path:{step.to_path}" for step in steps if step.to_path is not None}
+    return bool(finding.sessions & {step.session_id for step in steps} or finding.evidence & paths)
+
+
+def _chosen(plan: Plan, numbers: Sequence[int]) -> list[Step]:
+    chosen = [step for step in plan.steps if not numbers or step.step in numbers]
+    if not set(numbers) <= {step.step for step in chosen}:
+        raise NoSuchStep(plan=plan.plan_id, steps=",".join(map(str, numbers)))
+    return chosen
+
+
+def _hold(tables: Tables, outlook: Outlook, zone: str, plan: Plan, steps: Sequence[Step]) -> None:
+    """
+    Hold *steps* against the claims and logs of now.
+
+    Raises:
+        PlanStale: The log is another one, a claim is gone or points elsewhere, or its match is not certain any more.
+    """
+    mark = tables.head().mark
+    if mark is None or mark.log_id != plan.log_id:
+        raise PlanStale(log=plan.log_id)
+    cases = read_cases(tables, outlook, zone)
+    pointing = {case.key: (case.row["claimed_path"], case.row["trajectory_path"]) for case in cases.cases}
+    matches = cases.matches(timedelta(seconds=plan.within_seconds), [step.claim for step in steps])
+    for step in steps:
+        if pointing.get(step.claim) != (step.claimed_path, step.from_path):
+            raise PlanStale(step=step.step, session=step.session_id)
+        if step.action == "attach" and matches[step.claim].run != step.to_path:
+            raise PlanStale(step=step.step, session=step.session_id)

@@ -1,0 +1,127 @@
+"""What the tables say of claims: which of them a finding is about, and which log is certain to be theirs."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from daemon.repair.matching import Match, Session, loop_of, matched
+from daemon.repair.outlook import Finding, Outlook
+from daemon.repair.runs import Log, read_logs
+from projections.read import Tables
+
+#: Rules that say of a claim that it points at the wrong log.
+RULES: Final = ("shared_trajectory", "eval_trajectory", "trajectory_missing", "trajectory_outside_time")
+
+_CLAIMS: Final = """
+SELECT
+    c.source AS claim_source,
+    c.claim_key,
+    c.session_id,
+    c.agent,
+    c.run_type,
+    c.model,
+    c.started_at,
+    c.ended_at,
+    c.claimed_path,
+    c.trajectory_path,
+    coalesce(c.trajectory_source, c.trajectory_path) AS log_path,
+    t.agent AS log_agent,
+    t.session_id AS log_session_id,
+    EXISTS (
+        SELECT 1 FROM doubtful_times AS d
+        WHERE d.source = c.source AND d.claim_key = c.claim_key AND d.field <> 'recorded_at'
+    ) AS is_time_doubtful
+FROM claims AS c
+LEFT JOIN trajectories AS t ON c.trajectory_source = t.source
+ORDER BY c.started_at NULLS LAST, c.source, c.claim_key
+"""
+
+Key = tuple[str, str]
+
+
+class Case(NamedTuple):
+    """A claim with the findings that say it points at the wrong log; none of them: it is healthy, as far as is known."""
+
+    row: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+
+    @property
+    def key(self) -> Key:
+        """Its file, and its name in there."""
+        return self.row["claim_source"], self.row["claim_key"]
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it has a log that nobody else may have."""
+        return not self.findings and self.row["log_session_id"] is not None
+
+    @property
+    def wants_log(self) -> bool:
+        """Whether a log may turn out to be its own: what it has is wrong, or it has none."""
+        return bool(self.findings) or self.row["trajectory_path"] is None
+
+
+class Cases(NamedTuple):
+    """Every claim, and every log that could be one's."""
+
+    cases: Sequence[Case]
+    logs: Sequence[Log]
+
+    def matches(self, within: timedelta, reopened: Iterable[Key] = ()) -> dict[Key, Match]:
+        """
+        Return for each claim that wants a log what is certain of it.
+
+        Claims that point nowhere take part: one of them may be the owner. *reopened* are treated as if they had nothing.
+        """
+        anew = frozenset(reopened)
+        pinned = {
+            (case.row["log_agent"], case.row["log_session_id"])
+            for case in self.cases
+            if case.is_pinned and case.key not in anew
+        }
+        runs = [log.run for log in self.logs if (log.agent, log.session_id) not in pinned]
+        wanting = [case for case in self.cases if case.wants_log or case.key in anew]
+        sessions = {case.key: _session(case.row) for case in wanting}
+        # Two records of one session are one session: neither takes the log from the other.
+        asked = {each.key: each for each in sessions.values() if isinstance(each, Session)}
+        found = matched(asked.values(), runs, within)
+        return {
+            key: found[each.key] if isinstance(each, Session) else each for key, each in sessions.items()
+        }
+
+    def log_at(self, path: str) -> Log:
+        """Return the log whose run is *path*."""
+        return next(log for log in self.logs if log.path == path)
+
+
+def read_cases(tables: Tables, outlook: Outlook, zone: str) -> Cases:
+    """Return what the tables say of claims; what somebody has acknowledged is no finding."""
+    of_session: dict[str, list[Finding]] = defaultdict(list)
+    for finding in outlook.findings:
+        if finding.rule in RULES and not finding.is_acknowledged:
+            for session_id in finding.sessions:
+                of_session[session_id].append(finding)
+    rows = tables.rows(_CLAIMS)
+    cases = [Case(row, tuple(each for each in of_session[row["session_id"]] if _is_about(each, row))) for row in rows]
+    return Cases(cases, list(read_logs(tables, zone)))
+
+
+def _is_about(finding: Finding, claim: Mapping[str, Any]) -> bool:
+    """Say whether a finding of this claim's session is about this record of it."""
+    if finding.rule == "trajectory_missing":
+        return claim["trajectory_path"] is not None and claim["log_session_id"] is None
+    return f"path:{claim['log_path']}" in finding.evidence
+
+
+def _session(claim: Mapping[str, Any]) -> Session | Match:
+    """Return the session that a claim tells of, or why it cannot be matched."""
+    loop = loop_of(claim["agent"], claim["run_type"])
+    if loop is None:
+        return Match(None, "no_loop")
+    if claim["started_at"] is None:
+        return Match(None, "no_time")
+    if claim["is_time_doubtful"]:
+        return Match(None, "doubtful_time")
+    key = repr((claim["session_id"], loop, claim["started_at"], claim["ended_at"], claim["model"]))
+    return Session(key, loop, claim["started_at"], claim["ended_at"], claim["model"])
