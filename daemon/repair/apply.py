@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
+from daemon import show
 from daemon.inbox_client import Sealed, checked
 from daemon.repair.cases import read_cases
 from daemon.repair.figures import Figures, figures, moved
@@ -60,7 +61,6 @@ class _Before(NamedTuple):
     outlook: Outlook
     figures: Figures
     revision: int
-    holding: frozenset[int]
 
 
 _HELD: Final = "SELECT step FROM repairs WHERE plan_id = ?"
@@ -72,14 +72,17 @@ _SENT: Final = """
 _REVISION: Final = "SELECT coalesce(max(revision), 0) + 1 AS next FROM messages WHERE kind = 'repair'"
 
 
-def _before(tables: Tables, plan_id: str) -> _Before:
+def _holding(tables: Tables, plan_id: str) -> frozenset[int]:
+    return frozenset(row["step"] for row in tables.rows(_HELD, [plan_id]))
+
+
+def _before(tables: Tables) -> _Before:
     outlook = Outlook.of(tables)
     return _Before(
         outlook,
         figures(tables, outlook),
         # One order over all plans: the newest step about a claim holds, whichever plan it is of.
         tables.rows(_REVISION)[0]["next"],
-        frozenset(row["step"] for row in tables.rows(_HELD, [plan_id])),
     )
 
 
@@ -94,12 +97,13 @@ def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: 
     """
     chosen = _chosen(plan, numbers)
     with Tables(settings.state.published) as tables:
-        before = _before(tables, plan.plan_id)
-        steps = [step for step in chosen if step.step not in before.holding]
+        holding = _holding(tables, plan.plan_id)
+        steps = [step for step in chosen if step.step not in holding]
+        if not steps:
+            return Done(plan.plan_id, ())
+        before = _before(tables)
         _hold(tables, before.outlook, settings.zone, plan, steps)
-    if not steps:
-        return Done(plan.plan_id, ())
-    is_whole = before.holding | {step.step for step in steps} == {step.step for step in plan.steps}
+    is_whole = holding | {step.step for step in steps} == {step.step for step in plan.steps}
     planned = frozenset(each.id for each in plan.removes) if is_whole else frozenset()
     letters = [step.letter(plan.plan_id, before.revision) for step in steps]
     expected = expected_after(settings, letters)
@@ -124,13 +128,13 @@ def undo(settings: Settings, plan_id: str, numbers: Sequence[int], wait_seconds:
         NotTakenYet: Whoever holds the log has not taken the messages in time.
     """
     with Tables(settings.state.published) as tables:
-        before = _before(tables, plan_id)
         sent = {row["step"]: row for row in tables.rows(_SENT, [plan_id])}
-    if not sent or not set(numbers) <= set(sent):
-        raise NoSuchStep(plan=plan_id, steps=",".join(map(str, numbers)) or "all")
-    steps = sorted(before.holding & (set(numbers) or set(sent)))
-    if not steps:
-        return Done(plan_id, ())
+        if not sent or not set(numbers) <= set(sent):
+            raise NoSuchStep(plan=show.safe(plan_id), steps=",".join(map(str, numbers)) or "all")
+        steps = sorted(_holding(tables, plan_id) & (set(numbers) or set(sent)))
+        if not steps:
+            return Done(plan_id, ())
+        before = _before(tables)
     settled(settings, [_undoing(sent[number], before.revision) for number in steps], wait_seconds)
     return _compared(settings, plan_id, steps, before)[0]
 

@@ -1,0 +1,309 @@
+"""
+A year of records had somebody else's log: found, put right by a plan, taken back, and put right again.
+"""
+
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from daemon.bootstrap import open_log
+from daemon.cli import main
+from daemon.inbox_client import submit
+from state.paths import StatePaths
+from tests.daemon.conftest import Host
+from tests.daemon.live import daemon, until
+from tests.daemon.seed import CROSS_WIRED, DAY, POISONED, Seed, log, record, run_name
+from tests.daemon.test_cli import TALLYSTICK
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Seed:
+    """The story, read once."""
+    seed = Seed(Host(tmp_path_factory.mktemp("seed")), Random())  # noqa: S311 - no secret
+    seed.write()
+    seed.host.ingest()
+    return seed
+
+
+@pytest.fixture
+def seed(told: Seed, tmp_path: Path) -> Iterator[Seed]:
+    """The story as it was read, with a log of its own."""
+    own = copy.copy(told)
+    own.host = copy.copy(told.host)
+    own.host.state = StatePaths(tmp_path / "state")
+    shutil.copytree(told.host.state.root, own.host.state.root)
+    yield own
+    told.write()
+
+
+def options(host: Host) -> list[str]:
+    return ["--home", str(host.home), "--state-dir", str(host.state.root)]
+
+
+def asked(host: Host, capsys: Any, *words: str, code: int = 0) -> dict[str, Any]:
+    """Run a command and return its document."""
+    assert code == main([*words, "--json", *options(host)])
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out or "{}")
+    return answer
+
+
+@pytest.fixture(scope="module")
+def planned(told: Seed) -> Path:
+    """The plan for the story, made once; it changes nothing."""
+    path = told.host.home / "plan.json"
+    assert 0 == main(["repair", "plan", "--out", str(path), *options(told.host)])
+    return path
+
+
+@pytest.fixture
+def plan(seed: Seed, planned: Path) -> str:
+    """The file of the plan."""
+    return str(planned)
+
+
+def claims(host: Host) -> dict[str, dict[str, Any]]:
+    rows = host.rows("SELECT * EXCLUDE (repair_action, plan_id) FROM claims")
+    return {row["session_id"]: row for row in rows}
+
+
+def pointers(host: Host) -> dict[str, str | None]:
+    return {session: row["trajectory_path"] for session, row in claims(host).items()}
+
+
+def measured(host: Host) -> list[dict[str, Any]]:
+    return host.rows("SELECT * FROM usage_measured ORDER BY ALL")
+
+
+def rules(host: Host) -> set[str]:
+    return {row["rule"] for row in host.rows("SELECT rule FROM findings")}
+
+
+def sent(host: Host) -> int:
+    """Return how many messages of repairs were ever taken."""
+    return int(host.rows("SELECT count(*) AS n FROM messages WHERE kind = 'repair'")[0]["n"])
+
+
+def head(host: Host) -> int:
+    return int(host.rows("SELECT max(seq) AS seq FROM events")[0]["seq"])
+
+
+def right(seed: Seed) -> dict[str, str | None]:
+    """Return where the nineteen should point."""
+    return {f"p{n:03}": seed.own_path(n) for n in range(POISONED)} | {CROSS_WIRED: None}
+
+
+def test_nineteen_records_on_one_evaluation_are_found_in_one_pass(seed: Seed) -> None:
+    """
+    By their count of tokens, by the log they share, by what it is and by its time; none that is healthy is named.
+    """
+    found = {row["rule"]: set(row["sessions"]) for row in seed.host.rows("SELECT * FROM findings")}
+
+    nineteen = set(right(seed))
+    assert nineteen == found["teletype"] == found["shared_trajectory"] == found["eval_trajectory"]
+    assert found["trajectory_outside_time"] <= nineteen
+    assert not any(session.startswith("h") for sessions in found.values() for session in sessions)
+
+
+def test_a_plan_gives_eighteen_their_own_logs_and_one_none_and_changes_nothing(seed: Seed, plan: str) -> None:
+    """
+    The nineteenth says the time of a session that has its log: nobody gets a log twice. A file is not written over.
+    """
+    made = json.loads(Path(plan).read_text())
+
+    assert right(seed) == {step["session_id"]: step["to_path"] for step in made["steps"]}
+    assert {"attach": 18, "clear": 1} == Counter(step["action"] for step in made["steps"])
+    expected = {"teletype", "shared_trajectory", "eval_trajectory", "trajectory_outside_time"}
+    assert expected == {each["rule"] for each in made["removes"]}
+    assert (head(seed.host), 0) == (made["head_seq"], len(list(seed.host.state.inbox.glob("*.json"))))
+    assert 2 == main(["repair", "plan", "--out", plan, *options(seed.host)])
+
+
+def test_a_plan_is_applied_taken_back_and_applied_again(seed: Seed, plan: str, capsys: Any) -> None:
+    """
+    Every figure that moved is listed, nothing else moved, and nothing that was measured ever does; twice is once.
+    """
+    host = seed.host
+    usage, before = measured(host), claims(host)
+    applied = asked(host, capsys, "repair", "apply", plan)
+    after = claims(host)
+    again = asked(host, capsys, "repair", "apply", plan)
+
+    assert right(seed) == {session: row["trajectory_path"] for session, row in after.items() if row != before[session]}
+    assert not {"teletype", "shared_trajectory", "eval_trajectory", "trajectory_outside_time"} & rules(host)
+    assert ([], 19) == (again["steps"], sent(host))
+    assert moved_by_hand(seed) == {
+        (each["figure"], each["of"], each["name"]): (each["before"], each["after"])
+        for each in applied["moved"]
+        if each["figure"] in ("session", "day") and each["name"] == "total_tokens"
+    }
+
+    undone = asked(host, capsys, "repair", "undo", plan)
+    assert before == claims(host)
+    assert [each | {"before": each["after"], "after": each["before"]} for each in undone["moved"]] == applied["moved"]
+    assert [] == asked(host, capsys, "repair", "undo", plan)["steps"]
+
+    assert 19 == len(asked(host, capsys, "repair", "apply", plan)["steps"])
+    assert after == claims(host)
+    assert usage == measured(host)
+
+
+def moved_by_hand(seed: Seed) -> dict[tuple[str, str, str], tuple[int | None, int | None]]:
+    """Return which totals should move, reckoned from the files."""
+    evaluation = sum(seed.fingerprint.values())
+    own = {session: None if path is None else tokens_in(path) for session, path in right(seed).items()}
+    healthy = sum(tokens_in(str(row["trajectory_path"])) for row in seed.healthy)
+    day = (19 * evaluation + healthy, sum(tokens or 0 for tokens in own.values()) + healthy)
+    return {
+        **{("session", session, "total_tokens"): (evaluation, tokens) for session, tokens in own.items()},
+        ("day", "2026-04-19", "total_tokens"): day,
+    }
+
+
+def tokens_in(path: str) -> int:
+    usage = json.loads(Path(path).read_text())["metadata"]["usage"]
+    return int(usage["input_tokens"]) + int(usage["output_tokens"])
+
+
+def test_each_step_is_taken_back_alone(seed: Seed, plan: str, capsys: Any) -> None:
+    """
+    By the plan's name as well: its messages are in the log. The other steps stay as they are.
+    """
+    host = seed.host
+    name = json.loads(Path(plan).read_text())["plan_id"]
+    asked(host, capsys, "repair", "apply", plan)
+    applied = pointers(host)
+    first = json.loads(Path(plan).read_text())["steps"][0]["session_id"]
+
+    assert [1] == asked(host, capsys, "repair", "undo", name, "--step", "1")["steps"]
+    assert {first} == {session for session, path in pointers(host).items() if path != applied[session]}
+    assert "eval_trajectory" in rules(host)
+    assert [1] == asked(host, capsys, "repair", "apply", plan, "--step", "1")["steps"]
+    assert applied == pointers(host)
+    assert 2 == main(["repair", "undo", plan, "--step", "77", *options(host)])
+    assert 2 == main(["repair", "apply", plan, "--step", "77", *options(host)])
+
+
+def test_a_plan_that_does_not_fit_any_more_is_refused(seed: Seed, plan: str, capsys: Any) -> None:
+    """
+    The harness has rewritten one of the records: exit 1, and nothing is sent.
+    """
+    host = seed.host
+    seed.host.records(*[row | {"trajectory_path": "/srv/x.jsonl"} if row["session_id"] == "p007" else row for row in seed.records])
+    host.ingest()
+
+    asked(host, capsys, "repair", "apply", plan, code=1)
+    assert 0 == sent(host)
+
+
+def test_a_plan_whose_match_is_not_the_only_one_any_more_is_refused(seed: Seed, plan: str, capsys: Any) -> None:
+    """
+    A second log of that time was found since: now it would be a guess.
+    """
+    other = DAY + timedelta(hours=3, minutes=4)
+    log(seed.host, run_name(other), other, input_tokens=1, output_tokens=1)
+    try:
+        seed.host.ingest()
+        asked(seed.host, capsys, "repair", "apply", plan, code=1)
+    finally:
+        shutil.rmtree(seed.host.gptme(run_name(other)).parent)
+    assert 0 == sent(seed.host)
+
+
+def test_a_changed_plan_is_none(seed: Seed, plan: str, capsys: Any, tmp_path: Path) -> None:
+    """
+    What was reviewed is what is applied.
+    """
+    changed = json.loads(Path(plan).read_text())
+    changed["steps"][0]["to_path"] = "/srv/other.jsonl"
+    other = tmp_path / "changed.json"
+    other.write_text(json.dumps(changed))
+
+    asked(seed.host, capsys, "repair", "apply", str(other), code=2)
+
+
+def test_steps_that_lead_to_a_new_finding_are_taken_back(seed: Seed, plan: str, capsys: Any) -> None:
+    """
+    Somebody else's message, taken in the same pass, gives one of these logs to another session: exit 1, and why.
+    """
+    host = seed.host
+    before = pointers(host)
+    other = host.rows("SELECT source, claim_key, claimed_path FROM claims WHERE session_id = 'h000'")[0]
+    body = {"plan_id": "by-hand", "step": 1, "claim_source": other["source"], "claim_key": other["claim_key"]}
+    body |= {"claimed_path": other["claimed_path"], "action": "attach", "trajectory_path": seed.own_path(4)}
+    submit(host.state, "repair", body, producer="operator", key="repair:by-hand:1", revision=1)
+
+    done = asked(host, capsys, "repair", "apply", plan, code=1)
+
+    assert (True, True) == (done["is_taken_back"], "shared_trajectory" in {each["rule"] for each in done["new"]})
+    assert before == pointers(host) | {"h000": before["h000"]}
+
+
+def test_a_killed_apply_is_finished_by_the_next_one(seed: Seed, plan: str, capsys: Any) -> None:
+    """
+    SIGKILL between sending and taking: every step holds once, and a third time there is nothing to do.
+    """
+    host = seed.host
+    with open_log(host.settings):
+        command = [TALLYSTICK, "repair", "apply", plan, *options(host)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "TZ": "UTC"})
+        until(lambda: len(list(host.state.inbox.glob("*.json"))) == 19 or process.poll() is not None, "19 messages")
+        process.send_signal(signal.SIGKILL)
+        assert -signal.SIGKILL == process.wait()
+
+    assert 19 == len(asked(host, capsys, "repair", "apply", plan)["steps"])
+    assert ([], 19) == (asked(host, capsys, "repair", "apply", plan)["steps"], sent(host))
+    assert right(seed) == {session: path for session, path in pointers(host).items() if session in right(seed)}
+
+
+def test_a_running_daemon_finds_it_in_one_sweep_and_takes_the_repair(
+    told: Seed, tmp_path: Path, capsys: Any
+) -> None:
+    """
+    It holds the log: the commands send messages and wait for its tables.
+    """
+    host = copy.copy(told.host)
+    host.state = StatePaths(tmp_path / "state")
+    (tmp_path / "config/tallystick").mkdir(parents=True)
+    (tmp_path / "config/tallystick/config.toml").write_text(f'[[claims]]\npath = "{host.claims[0]}"\n')
+    path = str(tmp_path / "plan.json")
+    with daemon(host, environment={"XDG_CONFIG_HOME": str(tmp_path / "config"), "TZ": "UTC"}):
+        until(lambda: host.state.published.exists() and "eval_trajectory" in rules(host), "found")
+        asked(host, capsys, "repair", "plan", "--out", path)
+        assert 19 == len(asked(host, capsys, "repair", "apply", path)["steps"])
+        assert right(told) == {session: at for session, at in pointers(host).items() if session in right(told)}
+        assert 19 == len(asked(host, capsys, "repair", "undo", path)["steps"])
+        assert "eval_trajectory" in rules(host)
+
+
+def test_a_log_that_a_record_without_one_may_own_is_given_to_nobody(host: Host, capsys: Any) -> None:
+    """
+    Nor does the time that every unknown time is written as, noon, match anything.
+    """
+    bad = {"trajectory_path": "/srv/never.jsonl"}
+    noon = DAY.replace(hour=12, second=0)
+    for start in (DAY, noon):
+        log(host, run_name(start), start + timedelta(minutes=1), input_tokens=5, output_tokens=5)
+    host.records(record("a", DAY, **bad), record("b", DAY, trajectory_path=None), record("c", noon, **bad))
+    host.ingest()
+
+    steps = asked(host, capsys, "repair", "plan")["steps"]
+
+    assert [("a", "clear", "ambiguous"), ("c", "clear", "doubtful_time")] == [
+        (step["session_id"], step["action"], step["why"]) for step in steps
+    ]
