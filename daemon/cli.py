@@ -244,6 +244,21 @@ def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     for each in (apply, undo):
         each.add_argument("--step", action="append", type=_count, default=[], metavar="N", help="only this step; several times")
         each.add_argument("--wait", default="60", metavar="SECONDS", help="how long to wait for the daemon (default 60)")
+    taint = _verb(verbs, "taint", _taint, "what used bad rows: sessions, tasks, days, exports and registered consumers")
+    taint.add_argument("subject", nargs="?", metavar="ID", help="a finding, a claimed session or a plan (default: every finding)")
+    taint.add_argument("--rule", metavar="R", help="only findings of this rule")
+    what = "say who goes by these tables, so that it can be told what was wrong"
+    parser = verbs.add_parser("consumer", help=what, description=what, allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    add = _verb(actions, "add", _consumer_add, "register who reads a table, or took a copy of it")
+    add.add_argument("consumer", metavar="NAME", help="who: a dashboard, a grader, a file")
+    add.add_argument("--table", required=True, metavar="T", help="which table or view")
+    add.add_argument("--export", action="store_true", help="a copy that was taken once (default: read again and again)")
+    add.add_argument("--since", metavar="T", help="only rows from this day or time on")
+    add.add_argument("--until", metavar="T", help="only rows before this day or time")
+    add.add_argument("--up-to", metavar="SEQ", help="last event that was in it (default: what the tables hold now)")
+    add.add_argument("--withdraw", action="store_true", help="take the registration back")
+    _verb(actions, "list", _consumer_list, "every registration")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -642,6 +657,26 @@ def _repair_undo(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.repair.verbs import undo_plan
 
     return undo_plan(settings, options.plan, options.step, options.wait, as_json=options.json)
+
+
+def _taint(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.taint import taint
+
+    return taint(settings, options.subject, options.rule, as_json=options.json)
+
+
+def _consumer_add(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.consumers import Use, add
+
+    bounds = (options.since, options.until, options.up_to)
+    use = Use(options.consumer, options.table, *bounds, is_export=options.export, is_withdrawn=options.withdraw)
+    return add(settings, use, as_json=options.json)
+
+
+def _consumer_list(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.repair.consumers import list_all
+
+    return list_all(settings, as_json=options.json)
 
 
 def _count(text: str) -> int:

@@ -43,6 +43,17 @@ class Relation:
         return re.split(r"\W", self.source, maxsplit=1)[0]
 
     @property
+    def sources(self) -> frozenset[str]:
+        """The relations that its source names; `finding_*` are all that begin so."""
+        named = re.findall(r"[a-z_0-9]+\*?", self.source)
+        return frozenset(
+            each.name
+            for each in relations()
+            for name in named
+            if each.name == name or (name.endswith("*") and each.name.startswith(name[:-1]))
+        )
+
+    @property
     def is_table(self) -> bool:
         """Whether its rows are stored."""
         return self.refresh in ("append", "replace")
@@ -54,6 +65,15 @@ def relations() -> tuple[Relation, ...]:
     folder = files("projections") / "sql"
     names = sorted(entry.name for entry in folder.iterdir() if _FILE.fullmatch(entry.name))
     return tuple(_parse(name, (folder / name).read_text("ascii")) for name in names)
+
+
+@cache
+def reached_from(name: str) -> frozenset[str]:
+    """Return *name* and every relation that is made of it, directly or not, as the headers say."""
+    reached = {name}
+    while more := {each.name for each in relations() if each.sources & reached} - reached:
+        reached |= more
+    return frozenset(reached)
 
 
 @cache

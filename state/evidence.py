@@ -656,11 +656,13 @@ class Consumption(Frozen):
     """Somebody has read our tables and goes by them: an export, a dashboard, a grader."""
 
     consumer: Identifier = Field(description="who")
+    how: words.ConsumptionKind = Field("reader", description="whether it reads again and again, or took a copy")
     table: Word = Field(description="which table was read")
-    up_to_seq: NonNegativeInt = Field(description="last event that was in it")
+    up_to_seq: NonNegativeInt = Field(description="last event that was in it; for a reader, when it began to read")
     since: Moment | None = Field(None, description="only rows from then on; null for no bound")
     until: Moment | None = Field(None, description="only rows before then; null for no bound")
     at: Moment | None = Field(None, description="when it was read; null when the producer did not say")
+    is_withdrawn: bool = Field(False, description="whether the registration is taken back")
 
 
 class Reconciliation(Frozen):

@@ -332,6 +332,12 @@ RepairAction = Literal[
     "clear",  #: the claim loses its pointer: nothing matches, or more than one does
 ]
 
+#: How somebody uses our tables.
+ConsumptionKind = Literal[
+    "reader",  #: reads them again and again: a dashboard, a grader
+    "export",  #: took a copy once
+]
+
 #: Who ran a check that is evidence itself.
 RunBy = Literal[
     "operator",  #: somebody typed it

@@ -1,0 +1,175 @@
+"""
+`tallystick taint`: what used a bad row: sessions, tasks, days, copies that were taken and consumers that read.
+
+A row is bad from the event that stated it until the repair that put it right. Who read a table that is made of such rows while they
+were bad has used them; which table is made of which, the headers of `projections/sql` say.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final, NamedTuple
+
+from daemon import show
+from daemon.findings import found
+from daemon.settings import Settings
+from projections.catalog import reached_from
+from projections.read import Tables, plain
+from state.errors import TallystickError
+
+DONE: Final = 0
+
+_CLAIMED: Final = """
+WITH stated AS (
+    SELECT source, item_key, body ->> '$.trajectory_path' AS claimed_path, min(seq) AS since_seq
+    FROM events
+    WHERE kind = 'claim'
+    GROUP BY ALL
+)
+SELECT
+    c.source || '#' || c.claim_key AS name,
+    'claims' AS base,
+    c.session_id,
+    c.agent,
+    [CAST(coalesce(c.started_at, c.recorded_at) AS DATE)] AS days,
+    s.since_seq,
+    r.seq AS until_seq
+FROM claims AS c
+INNER JOIN stated AS s
+    ON c.source = s.source AND c.claim_key = s.item_key AND c.claimed_path IS NOT DISTINCT FROM s.claimed_path
+LEFT JOIN repairs AS r ON c.plan_id = r.plan_id AND c.source = r.claim_source AND c.claim_key = r.claim_key
+"""
+
+_MEASURED: Final = """
+SELECT
+    u.agent || ' ' || u.session_id AS name,
+    'usage_measured' AS base,
+    u.session_id,
+    u.agent,
+    list(DISTINCT CAST(u.called_at AS DATE)) FILTER (WHERE u.called_at IS NOT NULL) AS days,
+    (SELECT min(e.seq) FROM events AS e WHERE e.agent = u.agent AND e.session_id = u.session_id) AS since_seq,
+    CAST(NULL AS BIGINT) AS until_seq
+FROM usage_measured AS u
+WHERE u.session_id IN (SELECT unnest($sessions)) AND ($agent IS NULL OR u.agent = $agent)
+GROUP BY u.agent, u.session_id
+"""
+
+_TASKS: Final = """
+SELECT DISTINCT task_id, session_id FROM task_reports WHERE session_id IN (SELECT unnest($sessions)) AND task_id IS NOT NULL
+UNION
+SELECT DISTINCT task_id, session_id FROM usage_allocated WHERE session_id IN (SELECT unnest($sessions)) AND task_id IS NOT NULL
+ORDER BY ALL
+"""
+
+
+class NothingKnown(TallystickError):
+    """
+    No finding, session of a record or applied plan has this name. `tallystick findings` and `tallystick sql 'FROM repairs'` show them.
+    """
+
+    exit_code = 2
+
+
+class Bad(NamedTuple):
+    """A bad row: ``base`` is its table, ``until_seq`` null while it is bad."""
+
+    name: str
+    base: str
+    session_id: str
+    agent: str | None
+    days: tuple[date, ...]
+    since_seq: int
+    until_seq: int | None
+    because: str
+
+
+def taint(settings: Settings, subject: str | None, rule: str | None, *, as_json: bool) -> int:
+    """
+    Show what used the bad rows of a finding, a rule, a claimed session or a plan; of every finding when none is named.
+
+    Raises:
+        NothingKnown: There is none of this name.
+    """
+    with Tables(settings.state.published) as tables:
+        bad = list(_bad(tables, subject, rule))
+        rows = list(_used(tables, bad))
+        head = tables.head()
+    if as_json:
+        as_of = {"seq": head.seq, "at": plain(head.committed_at)}
+        subject_of = {"subject": subject, "rule": rule}
+        show.document({"schema": "tallystick.taint/1", "as_of": as_of, **subject_of, "rows": plain(rows)})
+    elif rows:
+        show.table(("what", "name", "bad_rows", "because"), [row | {"because": ", ".join(row["because"])} for row in rows])
+    else:
+        show.out("nothing is tainted")
+    return DONE
+
+
+def _bad(tables: Tables, subject: str | None, rule: str | None) -> Iterator[Bad]:
+    findings = [
+        each
+        for each in found(tables, datetime.now(UTC))
+        if rule in (None, each["rule"]) and subject in (None, each["id"])
+    ]
+    for finding in findings:
+        named = {"sessions": finding["sessions"], "agent": finding["agent"]}
+        because = f"{finding['rule']} {finding['id']}"
+        claimed = tables.rows(f"{_CLAIMED} WHERE c.session_id IN (SELECT unnest($sessions))", {"sessions": named["sessions"]})
+        # What a finding names is bad still, whatever was repaired of it.
+        yield from (row._replace(until_seq=None) for row in _rows(claimed, because))
+        yield from _rows(tables.rows(_MEASURED, named), because)
+    if subject is None or findings:
+        return
+    of_plan = "(c.source, c.claim_key) IN (SELECT (body ->> '$.claim_source', body ->> '$.claim_key') FROM inbox WHERE kind = 'repair' AND (body ->> '$.plan_id') = $subject)"
+    rows = tables.rows(f"{_CLAIMED} WHERE c.session_id = $subject OR {of_plan}", {"subject": subject})
+    if not rows:
+        raise NothingKnown(name=show.safe(subject))
+    yield from _rows(rows, subject)
+
+
+def _rows(rows: Iterable[dict[str, Any]], because: str) -> Iterator[Bad]:
+    return (Bad(**row | {"days": tuple(day for day in row["days"] if day is not None)}, because=because) for row in rows)
+
+
+def _used(tables: Tables, bad: Sequence[Bad]) -> Iterator[dict[str, Any]]:
+    """Yield what used *bad* rows: sessions, tasks, days, copies, readers; each once, with why."""
+    sessions, days = defaultdict(list), defaultdict(list)
+    for row in bad:
+        sessions[row.session_id].append(row)
+        for day in row.days:
+            days[day.isoformat()].append(row)
+    yield from (_use("session", name, of) for name, of in sorted(sessions.items()))
+    tasks = defaultdict(list)
+    for each in tables.rows(_TASKS, {"sessions": sorted(sessions)}):
+        tasks[each["task_id"]] += sessions[each["session_id"]]
+    yield from (_use("task", name, of) for name, of in sorted(tasks.items()))
+    yield from (_use("day", name, of) for name, of in sorted(days.items()))
+    for consumer in tables.rows("SELECT * FROM consumers ORDER BY how, consumer, table_name, seq"):
+        read = [row for row in bad if _has_read(consumer, row)]
+        if read:
+            more = {"table": consumer["table_name"], "up_to_seq": consumer["up_to_seq"], "read_at": consumer["read_at"]}
+            yield _use("export" if consumer["how"] == "export" else "consumer", consumer["consumer"], read) | more
+
+
+def _has_read(consumer: dict[str, Any], row: Bad) -> bool:
+    """Say whether a consumer had this row before it while it was bad."""
+    was_there = consumer["how"] == "reader" or row.since_seq <= consumer["up_to_seq"]
+    was_bad = row.until_seq is None or consumer["up_to_seq"] < row.until_seq
+    return was_there and was_bad and consumer["table_name"] in reached_from(row.base) and _is_within(consumer, row.days)
+
+
+def _is_within(consumer: dict[str, Any], days: Sequence[date]) -> bool:
+    """Say whether a consumer's bounds leave one of *days* in; a row without a day is left in."""
+    since, until = consumer["since"], consumer["until"]
+    return not days or any(
+        (since is None or day >= since.date()) and (until is None or day <= until.date()) for day in days
+    )
+
+
+def _use(what: str, name: str, rows: Sequence[Bad]) -> dict[str, Any]:
+    return {
+        "what": what,
+        "name": name,
+        "bad_rows": len({(row.base, row.name) for row in rows}),
+        "because": sorted({row.because for row in rows}),
+    }

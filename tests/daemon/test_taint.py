@@ -1,0 +1,121 @@
+"""
+What used a bad row is named: the graders of the first seed had read somebody else's homework for a year.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from daemon.cli import main
+from daemon.inbox_client import submit
+from projections.catalog import reached_from
+from tests.daemon.conftest import Host
+from tests.daemon.seed import DAY, EVALUATION, log, record, run_name
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+
+
+def asked(host: Host, capsys: Any, *words: str, code: int = 0) -> dict[str, Any]:
+    assert code == main([*words, "--json", "--home", str(host.home), "--state-dir", str(host.state.root)])
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out or "{}")
+    return answer
+
+
+def used(host: Host, capsys: Any, *words: str) -> set[tuple[str, str]]:
+    return {(row["what"], row["name"]) for row in asked(host, capsys, "taint", *words)["rows"]}
+
+
+@pytest.fixture
+def story(host: Host) -> Host:
+    """Two records on one evaluation, the log of one of them beside, and a healthy one of the next day."""
+    log(host, EVALUATION, DAY - timedelta(hours=2), input_tokens=9, output_tokens=9)
+    next_day = DAY + timedelta(days=1)
+    for start in (DAY, next_day):
+        log(host, run_name(start), start + timedelta(minutes=1), input_tokens=5, output_tokens=5)
+    bad = {"trajectory_path": str(host.gptme(EVALUATION))}
+    healthy = record("h", next_day, trajectory_path=str(host.gptme(run_name(next_day))))
+    host.records(record("a", DAY, **bad), record("b", DAY + timedelta(hours=3), **bad), healthy)
+    for session in ("a", "h"):
+        body = {"task_id": f"task-{session}", "status": "completed", "session_id": session}
+        submit(host.state, "task", body, producer="operator")
+    host.ingest()
+    return host
+
+
+def test_what_used_bad_rows_is_named(story: Host, capsys: Any) -> None:
+    """
+    Sessions, tasks, days, copies and readers of tables that are made of claims; none of what was healthy.
+    """
+    for words in (
+        ("grader", "--table", "claims"),
+        ("board", "--table", "findings", "--since", "2026-04-19"),
+        ("later", "--table", "claims", "--since", "2026-04-20"),
+        ("tokens", "--table", "usage_daily"),
+        ("april.csv", "--table", "claims", "--export"),
+        ("older.csv", "--table", "claims", "--export", "--up-to", "0"),
+    ):
+        asked(story, capsys, "consumer", "add", *words)
+    story.ingest()
+
+    expected = {
+        *{("session", "a"), ("session", "b"), ("task", "task-a"), ("day", "2026-04-19")},
+        *{("consumer", "grader"), ("consumer", "board"), ("export", "april.csv")},
+    }
+    assert expected == used(story, capsys) == used(story, capsys, "--rule", "eval_trajectory")
+    (finding,) = story.rows("SELECT id FROM findings WHERE rule = 'eval_trajectory'")
+    assert expected == used(story, capsys, finding["id"])
+    assert {("session", "h"), ("task", "task-h"), ("day", "2026-04-20")} < used(story, capsys, "h")
+
+
+def test_what_came_after_the_repair_is_clean(story: Host, capsys: Any, tmp_path: Any) -> None:
+    """
+    A plan is asked by its name: who read before it is tainted for ever, who reads from now on is not.
+    """
+    asked(story, capsys, "consumer", "add", "before.csv", "--table", "claims", "--export")
+    asked(story, capsys, "consumer", "add", "before", "--table", "claims")
+    plan = asked(story, capsys, "repair", "plan", "--out", str(tmp_path / "plan.json"))["plan_id"]
+    asked(story, capsys, "repair", "apply", str(tmp_path / "plan.json"))
+    asked(story, capsys, "consumer", "add", "after.csv", "--table", "claims", "--export")
+    asked(story, capsys, "consumer", "add", "after", "--table", "claims")
+    story.ingest()
+
+    found = used(story, capsys, plan)
+    assert {("session", "a"), ("session", "b"), ("export", "before.csv"), ("consumer", "before")} < found
+    assert not {("export", "after.csv"), ("consumer", "after")} & found
+    assert set() == used(story, capsys, "--rule", "eval_trajectory")
+
+
+def test_a_registration_is_listed_and_taken_back(story: Host, capsys: Any) -> None:
+    """
+    The same registration is one; another table is refused.
+    """
+    asked(story, capsys, "consumer", "add", "grader", "--table", "claims")
+    asked(story, capsys, "consumer", "add", "grader", "--table", "claims")
+    story.ingest()
+    assert ["grader"] == [row["consumer"] for row in asked(story, capsys, "consumer", "list")["rows"]]
+
+    asked(story, capsys, "consumer", "add", "grader", "--table", "claims", "--withdraw")
+    story.ingest()
+    assert [] == asked(story, capsys, "consumer", "list")["rows"]
+    asked(story, capsys, "consumer", "add", "grader", "--table", "no_such_table", code=2)
+
+
+def test_a_name_that_nothing_has_is_refused(story: Host, capsys: Any) -> None:
+    """
+    Nothing tainted and nothing known are two answers.
+    """
+    asked(story, capsys, "taint", "nobody", code=2)
+
+
+def test_a_table_reaches_what_is_made_of_it() -> None:
+    """
+    As the headers say: claims reach findings and never measured usage.
+    """
+    assert {"claims", "findings", "finding_teletype"} <= reached_from("claims")
+    assert "usage_measured" not in reached_from("claims")
+    assert {"sessions", "usage_daily", "tasks"} <= reached_from("usage_measured")
