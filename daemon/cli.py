@@ -226,7 +226,9 @@ def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     resolve = _verb(verbs, "resolve", _resolve, "print the one session that began between two times, or nothing")
     resolve.add_argument("--agent", default="gptme", metavar="A", help="whose session (default gptme)")
     resolve.add_argument("--run-type", metavar="R", help="its run type, as the name of a run of gptme bears it")
-    resolve.add_argument("--start", required=True, metavar="TIME", help="when it started: @EPOCH, or ISO 8601 with a zone")
+    resolve.add_argument(
+        "--start", required=True, metavar="TIME", help="when it started: @EPOCH, or ISO 8601 with a zone"
+    )
     resolve.add_argument("--end", metavar="TIME", help="when it ended (default now)")
     resolve.add_argument("--wait", default="0", metavar="SECONDS", help="how long to wait for it")
     resolve.add_argument("--path", action="store_true", help="print the path of its log instead")
@@ -235,17 +237,29 @@ def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     plan = _verb(actions, "plan", _repair_plan, "say what is to be done to which claim, and why; changes nothing")
     plan.add_argument("--out", metavar="FILE", help="write it there, for review and for apply")
-    plan.add_argument("--rule", action="append", default=[], metavar="R", help="only claims that this rule found; several times")
-    plan.add_argument("--within", default="900", metavar="SECONDS", help="how long after its session a run may begin (default 900)")
-    apply = _verb(actions, "apply", _repair_apply, "apply a plan, run all rules again, and show every figure that moved")
+    plan.add_argument(
+        "--rule", action="append", default=[], metavar="R", help="only claims that this rule found; several times"
+    )
+    plan.add_argument(
+        "--within", default="900", metavar="SECONDS", help="how long after its session a run may begin (default 900)"
+    )
+    apply = _verb(
+        actions, "apply", _repair_apply, "apply a plan, run all rules again, and show every figure that moved"
+    )
     apply.add_argument("plan", metavar="FILE", help="as plan --out wrote it")
     undo = _verb(actions, "undo", _repair_undo, "take a plan back")
     undo.add_argument("plan", metavar="PLAN", help="its file or its name")
     for each in (apply, undo):
-        each.add_argument("--step", action="append", type=_count, default=[], metavar="N", help="only this step; several times")
-        each.add_argument("--wait", default="60", metavar="SECONDS", help="how long to wait for the daemon (default 60)")
+        each.add_argument(
+            "--step", action="append", type=_count, default=[], metavar="N", help="only this step; several times"
+        )
+        each.add_argument(
+            "--wait", default="60", metavar="SECONDS", help="how long to wait for the daemon (default 60)"
+        )
     taint = _verb(verbs, "taint", _taint, "what used bad rows: sessions, tasks, days, exports and registered consumers")
-    taint.add_argument("subject", nargs="?", metavar="ID", help="a finding, a claimed session or a plan (default: every finding)")
+    taint.add_argument(
+        "subject", nargs="?", metavar="ID", help="a finding, a claimed session or a plan (default: every finding)"
+    )
     taint.add_argument("--rule", metavar="R", help="only findings of this rule")
     what = "say who goes by these tables, so that it can be told what was wrong"
     parser = verbs.add_parser("consumer", help=what, description=what, allow_abbrev=False)

@@ -1,1 +1,1 @@
-"""Claims that point at the wrong log: found, matched with the right one or with none, put right by plan, and taken back."""
+"""Claims that point at the wrong log: matched with the right one or with none, put right by plan, and taken back."""

@@ -1,8 +1,8 @@
 """
 Applies a plan or takes it back, step by step; each step is a message, and what was appended is never changed.
 
-A step is held against the tables as they are now, and all steps are tried on a copy, before anything is sent. Afterwards all rules
-are run again: what was planned to be gone and is not, or is new, takes these steps back.
+A step is held against the tables as they are now, and all steps are tried on a copy, before anything is sent.
+Afterwards all rules are run again: what was planned to be gone and is not, or is new, takes these steps back.
 """
 
 import json
@@ -42,8 +42,8 @@ class Done(NamedTuple):
     """
     What applying or undoing came to.
 
-    ``steps`` are the numbers of what was sent: none, when all was done before. ``remaining`` and ``new`` are why it was taken back,
-    with ``is_taken_back``.
+    ``steps`` are the numbers of what was sent: none, when all was done before. ``remaining`` and ``new`` are why it
+    was taken back, with ``is_taken_back``.
     """
 
     plan_id: str
@@ -121,7 +121,7 @@ def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: 
 
 def undo(settings: Settings, plan_id: str, numbers: Sequence[int], wait_seconds: float) -> Done:
     """
-    Take back the steps with these *numbers*, all that hold when there are none; what was taken back already is left alone.
+    Take back the steps with these *numbers*, all when there are none; what is taken back already is left alone.
 
     Raises:
         NoSuchStep: No such plan was ever applied, or it has no such step.

@@ -41,7 +41,7 @@ Key = tuple[str, str]
 
 
 class Case(NamedTuple):
-    """A claim with the findings that say it points at the wrong log; none of them: it is healthy, as far as is known."""
+    """A claim, and the findings that say it points at the wrong log; without any it is healthy, as far as is known."""
 
     row: Mapping[str, Any]
     findings: tuple[Finding, ...]
@@ -72,7 +72,8 @@ class Cases(NamedTuple):
         """
         Return for each claim that wants a log what is certain of it.
 
-        Claims that point nowhere take part: one of them may be the owner. *reopened* are treated as if they had nothing.
+        Claims that point nowhere take part: one of them may be the owner. *reopened* are treated as if they had
+        nothing.
         """
         anew = frozenset(reopened)
         pinned = {
@@ -86,9 +87,7 @@ class Cases(NamedTuple):
         # Two records of one session are one session: neither takes the log from the other.
         asked = {each.key: each for each in sessions.values() if isinstance(each, Session)}
         found = matched(asked.values(), runs, within)
-        return {
-            key: found[each.key] if isinstance(each, Session) else each for key, each in sessions.items()
-        }
+        return {key: found[each.key] if isinstance(each, Session) else each for key, each in sessions.items()}
 
     def log_at(self, path: str) -> Log:
         """Return the log whose run is *path*."""

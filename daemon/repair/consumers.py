@@ -1,4 +1,4 @@
-"""`tallystick consumer add|list`: who goes by our tables, so that `taint` can name them when a row turns out to be wrong."""
+"""`tallystick consumer add|list`: who goes by our tables, so that `taint` can name them when a row was wrong."""
 
 import time
 from typing import Any, Final, NamedTuple

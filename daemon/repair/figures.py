@@ -14,7 +14,8 @@ WITH logs AS MATERIALIZED (
         c.source AS claim_source, c.claim_key, c.session_id, c.agent, c.run_type, c.category,
         CAST(coalesce(c.started_at, c.recorded_at) AS DATE) AS day,
         t.calls, t.input_tokens, t.cache_read_tokens, t.cache_write_tokens, t.output_tokens,
-        t.input_tokens + coalesce(t.cache_read_tokens, 0) + coalesce(t.cache_write_tokens, 0) + t.output_tokens AS total_tokens
+        t.input_tokens + coalesce(t.cache_read_tokens, 0) + coalesce(t.cache_write_tokens, 0) + t.output_tokens
+            AS total_tokens
     FROM claims AS c
     LEFT JOIN trajectories AS t ON c.trajectory_source = t.source
 ),
@@ -45,7 +46,7 @@ Figures = dict[tuple[str, str, str], int | None]
 
 
 def figures(tables: Tables, outlook: Outlook) -> Figures:
-    """Return every figure: tokens of the logs that claims point at, per session, day, run type, category and agent; and findings."""
+    """Return tokens of the logs that claims point at, by session, day, run type, category and agent; and findings."""
     read: Figures = {}
     for row in tables.rows(_OF_LOGS):
         read |= {(row["figure"], row["of"], name): row[name] for name in _COUNTED}

@@ -1,10 +1,11 @@
 """
 Which claim is of which log: a pure function, and never a guess.
 
-A claim and a log fit when they are of one loop and the run began while the claimed session ran. A matching takes pairs that
-fit, each claim and each log at most once, and is monotone: of two claims of a loop the earlier one has the earlier log, and two
-that began in one instant are not both matched, as one loop starts one run at a time. A pair is certain when it stands in *every*
-largest matching. Nearness decides nothing: the nearest log is how a year of records came to have somebody else's.
+A claim and a log fit when they are of one loop and the run began while the claimed session ran. A matching takes
+pairs that fit, each claim and each log at most once, and is monotone: of two claims of a loop the earlier one has the
+earlier log, and two that began in one instant are not both matched, as one loop starts one run at a time. A pair is
+certain when it stands in *every* largest matching. Nearness decides nothing: the nearest log is how a year of records
+came to have somebody else's.
 """
 
 from collections import defaultdict
@@ -72,7 +73,7 @@ def loop_of(agent: str | None, run_type: str | None) -> Loop | None:
 
 
 def instants(local: datetime, zone: str) -> tuple[datetime, ...]:
-    """Return the instants, naive UTC, for which a naive local time may stand: two in an hour that clocks repeat or skip."""
+    """Return the instants, naive UTC, that a naive local time may mean: two in an hour that clocks repeat or skip."""
     both = (local.replace(tzinfo=ZoneInfo(zone), fold=fold) for fold in (0, 1))
     utc = ZoneInfo("UTC")
     return tuple(sorted({each.astimezone(utc).replace(tzinfo=None) for each in both}))
@@ -91,7 +92,9 @@ def matched(sessions: Iterable[Session], runs: Iterable[Run], within: timedelta)
     for run in runs:
         runs_of[run.loop].append(run)
     found: dict[str, Match] = {}
-    for loop, those in groupby(sorted(sessions, key=lambda each: (repr(each.loop), each.start)), lambda each: each.loop):
+    for loop, those in groupby(
+        sorted(sessions, key=lambda each: (repr(each.loop), each.start)), lambda each: each.loop
+    ):
         for cluster in _clusters(list(those), within):
             found |= _matched_in(cluster, runs_of[loop], within)
     return found
@@ -123,7 +126,9 @@ def _matched_in(cluster: Sequence[Session], runs: Sequence[Run], within: timedel
     earliest, latest = min(low for low, _ in windows.values()), max(high for _, high in windows.values())
     near = [run for run in runs if any(earliest <= moment <= latest for moment in run.moments)]
     fitting = {session.key: [run for run in near if _fits(session, run, windows[session.key])] for session in cluster}
-    candidates = {key: tuple(run.key for run in sorted(those, key=lambda run: run.moments)) for key, those in fitting.items()}
+    candidates = {
+        key: tuple(run.key for run in sorted(those, key=lambda run: run.moments)) for key, those in fitting.items()
+    }
     if any(len(run.moments) > 1 for run in near):
         return {key: Match(None, "repeated_hour", those) for key, those in candidates.items()}
     certain = _certain(cluster, fitting)
@@ -137,7 +142,9 @@ def _matched_in(cluster: Sequence[Session], runs: Sequence[Run], within: timedel
 
 def _fits(session: Session, run: Run, between: tuple[datetime, datetime]) -> bool:
     is_in_time = any(between[0] <= moment <= between[1] for moment in run.moments)
-    is_of_model = session.model is None or not run.models or any(_same_model(session.model, each) for each in run.models)
+    is_of_model = (
+        session.model is None or not run.models or any(_same_model(session.model, each) for each in run.models)
+    )
     return is_in_time and is_of_model
 
 
@@ -151,9 +158,9 @@ def _certain(cluster: Sequence[Session], fitting: dict[str, list[Run]]) -> dict[
     """
     Return the pairs that stand in every largest monotone matching.
 
-    Sessions of one start, and runs of one moment, are one row and one column of a grid: a matching is a chain of cells that goes
-    down and to the right. All largest chains have as many cells, so that each has one cell of every rank; a pair is certain when
-    its cell is the only one of its rank and it is the only pair in that cell.
+    Sessions of one start, and runs of one moment, are one row and one column of a grid: a matching is a chain of
+    cells that goes down and to the right. All largest chains have as many cells, so that each has one cell of every
+    rank; a pair is certain when its cell is the only one of its rank and it is the only pair in that cell.
     """
     starts = sorted({session.start for session in cluster})
     moments = sorted({run.moments[0] for those in fitting.values() for run in those})

@@ -16,7 +16,7 @@ import msgspec
 from adapters.decode import digest
 from daemon.inbox_client import Sealed, checked
 from daemon.message import check
-from daemon.repair.cases import Case, Cases, read_cases
+from daemon.repair.cases import Cases, read_cases
 from daemon.repair.outlook import Outlook
 from daemon.settings import Settings
 from daemon.what_if import tried
@@ -27,9 +27,9 @@ from state.vocabulary import RepairAction
 SCHEMA: Final = "tallystick.repair_plan/1"
 PRODUCER: Final = "tallystick_repair"
 
-#: How long after the start of its session a run may begin, in seconds. A harness gathers context and waits for its lock before it
-#: starts the agent, which takes minutes; in a quarter of an hour the next session of a loop may have begun, and later than that
-#: nothing ties a log to this start.
+#: How long after the start of its session a run may begin, in seconds. A harness gathers context and waits for its
+#: lock before it starts the agent, which takes minutes; in a quarter of an hour the next session of a loop may have
+#: begun, and later than that nothing ties a log to this start.
 WITHIN_SECONDS: Final = 900
 
 #: A revision behind all others, for a trial.
@@ -57,8 +57,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is done to one claim.
 
-    ``attach`` gives it a log in the place of ``from_path``, ``clear`` takes that away. ``candidates`` are the logs that fit,
-    ``findings`` those that name this claim. Times are UTC, null when the record does not say.
+    ``attach`` gives it a log in the place of ``from_path``, ``clear`` takes that away. ``candidates`` are the logs
+    that fit, ``findings`` those that name this claim. Times are UTC, null when the record does not say.
     """
 
     step: int
@@ -113,8 +113,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     Steps in order of their sessions' time, made when the tables held the log up to ``head_seq``.
 
-    ``plan_id`` names its steps: the same steps are the same plan, whenever it is made. ``removes`` are findings that are gone when
-    all of it is applied.
+    ``plan_id`` names its steps: the same steps are the same plan, whenever it is made. ``removes`` are findings that
+    are gone when all of it is applied.
     """
 
     schema: str
@@ -167,7 +167,7 @@ def _name(steps: Sequence[Step]) -> str:
 def _steps(cases: Cases, within: timedelta, rules: Sequence[str]) -> list[Step]:
     matches = cases.matches(within)
     meant = [case for case in cases.cases if any(each.rule in rules for each in case.findings)]
-    changes = [(case, *_target(cases, case, matches[case.key].run)) for case in meant]
+    changes = [(case, *_target(cases, matches[case.key].run)) for case in meant]
     moving = [each for each in changes if each[1] != each[0].row["log_path"]]
     return [
         Step(
@@ -198,7 +198,7 @@ _COPIED: Final = (
 )
 
 
-def _target(cases: Cases, case: Case, run: str | None) -> tuple[str | None, str | None, str | None]:
+def _target(cases: Cases, run: str | None) -> tuple[str | None, str | None, str | None]:
     """Return path, session and agent of what a claim gets."""
     if run is None:
         return None, None, None

@@ -1,9 +1,9 @@
 """
 `tallystick resolve`: which session began between two times; for a harness, instead of `ls -dt | head -1`.
 
-It is asked the moment a session ends, when nothing of it may have been read. So runs that are called by type and time are looked
-up on disk, now. Of other agents only a log itself says when it began: there the published tables answer, and while a log that may
-be meant is not in them, nobody does.
+It is asked the moment a session ends, when nothing of it may have been read. So runs that are called by type and time
+are looked up on disk, now. Of other agents only a log itself says when it began: there the published tables answer,
+and while a log that may be meant is not in them, nobody does.
 """
 
 import sys
@@ -37,7 +37,7 @@ _SAID: Final = {
 
 class NoInstant(TallystickError):
     """
-    --start and --end are instants, the end not before the start. Write @1776567283 (`date +@%s`), or ISO 8601 with its zone.
+    --start and --end are instants, in this order. Write @1776567283 (`date +@%s`), or ISO 8601 with its zone.
     """
 
     exit_code = 2
@@ -78,7 +78,7 @@ class Question(NamedTuple):
 
 def instant(option: str, text: str) -> datetime:
     """
-    Return an instant as naive UTC. A time without a zone is none: a harness that means another one would miss in silence.
+    Return an instant as naive UTC; a time without a zone is none, as the wrong zone would miss in silence.
 
     Raises:
         NoInstant: It is none.
@@ -146,7 +146,9 @@ def _read(settings: Settings, session: Session) -> list[Log] | None:
     """Return the logs of the published tables; null while one that may be meant is not in them."""
     earliest, _ = window(session, _length(session))
     since = earliest.replace(tzinfo=UTC).timestamp()
-    new = {stored_path(seen.path) for seen in logs_on_disk(settings, session.loop.agent) if seen.status.st_mtime >= since}
+    new = {
+        stored_path(seen.path) for seen in logs_on_disk(settings, session.loop.agent) if seen.status.st_mtime >= since
+    }
     with Tables(settings.state.published) as tables:
         known = {row["source"] for row in tables.rows("SELECT source FROM trajectories WHERE first_at IS NOT NULL")}
         return None if new - known else list(read_logs(tables, settings.zone))

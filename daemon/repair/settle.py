@@ -19,8 +19,7 @@ _LOOK_SECONDS: Final = 0.1
 
 class NotTakenYet(TallystickError):
     """
-    The messages are in the inbox, and whoever holds the log has not taken them in time. Ask `tallystick health`, then run the same
-    command again: nothing is done twice.
+    The messages wait in the inbox. Ask `tallystick health`, then run the command again: nothing is done twice.
     """
 
     exit_code = 3

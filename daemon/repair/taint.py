@@ -1,8 +1,8 @@
 """
 `tallystick taint`: what used a bad row: sessions, tasks, days, copies that were taken and consumers that read.
 
-A row is bad from the event that stated it until the repair that put it right. Who read a table that is made of such rows while they
-were bad has used them; which table is made of which, the headers of `projections/sql` say.
+A row is bad from the event that stated it until the repair that put it right. Who read a table that is made of such
+rows while they were bad has used them; which table is made of which, the headers of `projections/sql` say.
 """
 
 from collections import defaultdict
@@ -40,6 +40,14 @@ INNER JOIN stated AS s
 LEFT JOIN repairs AS r ON c.plan_id = r.plan_id AND c.source = r.claim_source AND c.claim_key = r.claim_key
 """
 
+_OF_PLAN: Final = """
+(c.source, c.claim_key) IN (
+    SELECT (body ->> '$.claim_source', body ->> '$.claim_key')
+    FROM inbox
+    WHERE kind = 'repair' AND (body ->> '$.plan_id') = $subject
+)
+"""
+
 _MEASURED: Final = """
 SELECT
     u.agent || ' ' || u.session_id AS name,
@@ -55,16 +63,20 @@ GROUP BY u.agent, u.session_id
 """
 
 _TASKS: Final = """
-SELECT DISTINCT task_id, session_id FROM task_reports WHERE session_id IN (SELECT unnest($sessions)) AND task_id IS NOT NULL
-UNION
-SELECT DISTINCT task_id, session_id FROM usage_allocated WHERE session_id IN (SELECT unnest($sessions)) AND task_id IS NOT NULL
+SELECT DISTINCT task_id, session_id
+FROM (
+    SELECT task_id, session_id FROM task_reports
+    UNION ALL
+    SELECT task_id, session_id FROM usage_allocated
+)
+WHERE session_id IN (SELECT unnest($sessions)) AND task_id IS NOT NULL
 ORDER BY ALL
 """
 
 
 class NothingKnown(TallystickError):
     """
-    No finding, session of a record or applied plan has this name. `tallystick findings` and `tallystick sql 'FROM repairs'` show them.
+    No finding, claimed session or plan is called so: ask `tallystick findings` or `tallystick sql 'FROM repairs'`.
     """
 
     exit_code = 2
@@ -99,7 +111,9 @@ def taint(settings: Settings, subject: str | None, rule: str | None, *, as_json:
         subject_of = {"subject": subject, "rule": rule}
         show.document({"schema": "tallystick.taint/1", "as_of": as_of, **subject_of, "rows": plain(rows)})
     elif rows:
-        show.table(("what", "name", "bad_rows", "because"), [row | {"because": ", ".join(row["because"])} for row in rows])
+        show.table(
+            ("what", "name", "bad_rows", "because"), [row | {"because": ", ".join(row["because"])} for row in rows]
+        )
     else:
         show.out("nothing is tainted")
     return DONE
@@ -112,34 +126,36 @@ def _bad(tables: Tables, subject: str | None, rule: str | None) -> Iterator[Bad]
         if rule in (None, each["rule"]) and subject in (None, each["id"])
     ]
     for finding in findings:
-        named = {"sessions": finding["sessions"], "agent": finding["agent"]}
-        because = f"{finding['rule']} {finding['id']}"
-        claimed = tables.rows(f"{_CLAIMED} WHERE c.session_id IN (SELECT unnest($sessions))", {"sessions": named["sessions"]})
+        sessions, because = finding["sessions"], f"{finding['rule']} {finding['id']}"
+        claimed = tables.rows(f"{_CLAIMED} WHERE c.session_id IN (SELECT unnest(?))", [sessions])
         # What a finding names is bad still, whatever was repaired of it.
         yield from (row._replace(until_seq=None) for row in _rows(claimed, because))
-        yield from _rows(tables.rows(_MEASURED, named), because)
+        measured = tables.rows(_MEASURED, {"sessions": sessions, "agent": finding["agent"]})
+        yield from _rows(measured, because)
     if subject is None or findings:
         return
-    of_plan = "(c.source, c.claim_key) IN (SELECT (body ->> '$.claim_source', body ->> '$.claim_key') FROM inbox WHERE kind = 'repair' AND (body ->> '$.plan_id') = $subject)"
-    rows = tables.rows(f"{_CLAIMED} WHERE c.session_id = $subject OR {of_plan}", {"subject": subject})
+    rows = tables.rows(f"{_CLAIMED} WHERE c.session_id = $subject OR {_OF_PLAN}", {"subject": subject})
     if not rows:
         raise NothingKnown(name=show.safe(subject))
     yield from _rows(rows, subject)
 
 
 def _rows(rows: Iterable[dict[str, Any]], because: str) -> Iterator[Bad]:
-    return (Bad(**row | {"days": tuple(day for day in row["days"] if day is not None)}, because=because) for row in rows)
+    return (
+        Bad(**row | {"days": tuple(day for day in row["days"] if day is not None)}, because=because) for row in rows
+    )
 
 
 def _used(tables: Tables, bad: Sequence[Bad]) -> Iterator[dict[str, Any]]:
     """Yield what used *bad* rows: sessions, tasks, days, copies, readers; each once, with why."""
-    sessions, days = defaultdict(list), defaultdict(list)
+    sessions: dict[str, list[Bad]] = defaultdict(list)
+    days: dict[str, list[Bad]] = defaultdict(list)
     for row in bad:
         sessions[row.session_id].append(row)
         for day in row.days:
             days[day.isoformat()].append(row)
     yield from (_use("session", name, of) for name, of in sorted(sessions.items()))
-    tasks = defaultdict(list)
+    tasks: dict[str, list[Bad]] = defaultdict(list)
     for each in tables.rows(_TASKS, {"sessions": sorted(sessions)}):
         tasks[each["task_id"]] += sessions[each["session_id"]]
     yield from (_use("task", name, of) for name, of in sorted(tasks.items()))

@@ -1,8 +1,9 @@
 """
 The story of the first seed: a harness that recorded the newest log of the day, which was an evaluation's.
 
-Nineteen records point at one evaluation. Eighteen of them have the directory of their own run beside; one says the time of another
-session, which has its own log. A hundred and twenty-four older ones are stamped at noon, and healthy ones stand between.
+Nineteen records point at one evaluation. Eighteen of them have the directory of their own run beside; one says the
+time of another session, which has its own log. A hundred and twenty-four older ones are stamped at noon, and healthy
+ones stand between.
 """
 
 import json
@@ -27,7 +28,10 @@ class Seed:
     def __init__(self, host: Host, random: Random) -> None:
         self.host = host
         self._random = random
-        self.fingerprint = {"input_tokens": random.randrange(5_000, 50_000), "output_tokens": random.randrange(100, 900)}
+        self.fingerprint = {
+            "input_tokens": random.randrange(5_000, 50_000),
+            "output_tokens": random.randrange(100, 900),
+        }
         log(host, EVALUATION, DAY - timedelta(hours=1), **self.fingerprint)
         self.poisoned = [self._poisoned(n) for n in range(POISONED)]
         self.healthy = [self._healthy(n) for n in range(HEALTHY)]
@@ -72,7 +76,10 @@ class Seed:
         return tokens
 
     def _tokens(self) -> dict[str, int]:
-        return {"input_tokens": self._random.randrange(60_000, 900_000), "output_tokens": self._random.randrange(1_000, 9_000)}
+        return {
+            "input_tokens": self._random.randrange(60_000, 900_000),
+            "output_tokens": self._random.randrange(1_000, 9_000),
+        }
 
 
 def run_name(start: datetime) -> str:
@@ -101,5 +108,10 @@ def log(host: Host, name: str, at: datetime, input_tokens: int, output_tokens: i
     """Write a conversation with one answer."""
     usage = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     metadata = {"model": "local/m", "usage": usage}
-    line = {"role": "assistant", "content": "x", "timestamp": at.isoformat(timespec="microseconds"), "metadata": metadata}
+    line = {
+        "role": "assistant",
+        "content": "x",
+        "timestamp": at.isoformat(timespec="microseconds"),
+        "metadata": metadata,
+    }
     append(host.gptme(name), json.dumps(line).encode() + b"\n")

@@ -161,7 +161,9 @@ def largest(sessions: list[Session], runs: list[Run], fits: set[tuple[str, str]]
 
 def is_monotone(pairs: list[tuple[Session, Run]]) -> bool:
     return all(
-        one.start != other.start and (one.start < other.start) == (mine.moments < theirs.moments) and mine.moments != theirs.moments
+        one.start != other.start
+        and (one.start < other.start) == (mine.moments < theirs.moments)
+        and mine.moments != theirs.moments
         for (one, mine), (other, theirs) in combinations(pairs, 2)
     )
 
@@ -177,7 +179,8 @@ def test_a_match_stands_in_every_largest_matching(
     said: list[tuple[int, int, str | None]], began: list[tuple[int, str]], within: int
 ) -> None:
     """
-    Against all matchings there are: never a double mapping, never a crossing one, never a guess, and nothing certain is left out.
+    Against all matchings there are: never a double mapping, never a crossing one, never a guess, and nothing certain
+    is left out.
     """
     sessions = [session(f"s{n}", start, start + length, model) for n, (start, length, model) in enumerate(said)]
     runs = [run(f"r{n}", minute, models=(model,)) for n, (minute, model) in enumerate(began)]

@@ -35,7 +35,7 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Seed:
     """The story, read once."""
-    seed = Seed(Host(tmp_path_factory.mktemp("seed")), Random())  # noqa: S311 - no secret
+    seed = Seed(Host(tmp_path_factory.mktemp("seed")), Random())
     seed.write()
     seed.host.ingest()
     return seed
@@ -204,7 +204,9 @@ def test_a_plan_that_does_not_fit_any_more_is_refused(seed: Seed, plan: str, cap
     The harness has rewritten one of the records: exit 1, and nothing is sent.
     """
     host = seed.host
-    seed.host.records(*[row | {"trajectory_path": "/srv/x.jsonl"} if row["session_id"] == "p007" else row for row in seed.records])
+    seed.host.records(
+        *[row | {"trajectory_path": "/srv/x.jsonl"} if row["session_id"] == "p007" else row for row in seed.records]
+    )
     host.ingest()
 
     asked(host, capsys, "repair", "apply", plan, code=1)
@@ -271,9 +273,7 @@ def test_a_killed_apply_is_finished_by_the_next_one(seed: Seed, plan: str, capsy
     assert right(seed) == {session: path for session, path in pointers(host).items() if session in right(seed)}
 
 
-def test_a_running_daemon_finds_it_in_one_sweep_and_takes_the_repair(
-    told: Seed, tmp_path: Path, capsys: Any
-) -> None:
+def test_a_running_daemon_finds_it_in_one_sweep_and_takes_the_repair(told: Seed, tmp_path: Path, capsys: Any) -> None:
     """
     It holds the log: the commands send messages and wait for its tables.
     """
