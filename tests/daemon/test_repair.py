@@ -5,6 +5,8 @@ A year of records had somebody else's log: found, put right by a plan, taken bac
 import copy
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,8 @@ from tests.daemon.conftest import Host
 from tests.daemon.live import daemon, until
 from tests.daemon.seed import CROSS_WIRED, DAY, POISONED, Seed, log, record, run_name
 from tests.daemon.test_cli import TALLYSTICK
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "repair.md"
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +96,12 @@ def measured(host: Host) -> list[dict[str, Any]]:
 
 def rules(host: Host) -> set[str]:
     return {row["rule"] for row in host.rows("SELECT rule FROM findings")}
+
+
+def records(host: Host) -> int:
+    if not host.state.published.exists():
+        return 0
+    return int(host.rows("SELECT count(*) AS n FROM claims")[0]["n"])
 
 
 def sent(host: Host) -> int:
@@ -180,21 +190,19 @@ def tokens_in(path: str) -> int:
     return int(usage["input_tokens"]) + int(usage["output_tokens"])
 
 
-def test_each_step_is_taken_back_alone(seed: Seed, plan: str, capsys: Any) -> None:
+def test_each_step_is_applied_and_taken_back_alone(seed: Seed, plan: str, capsys: Any) -> None:
     """
     By the plan's name as well: its messages are in the log. The other steps stay as they are.
     """
     host = seed.host
-    name = json.loads(Path(plan).read_text())["plan_id"]
-    asked(host, capsys, "repair", "apply", plan)
-    applied = pointers(host)
-    first = json.loads(Path(plan).read_text())["steps"][0]["session_id"]
+    before = pointers(host)
+    name, (first, second) = json.loads(Path(plan).read_text())["plan_id"], sorted(right(seed))[:2]
+    numbers = {step["session_id"]: str(step["step"]) for step in json.loads(Path(plan).read_text())["steps"]}
 
-    assert [1] == asked(host, capsys, "repair", "undo", name, "--step", "1")["steps"]
-    assert {first} == {session for session, path in pointers(host).items() if path != applied[session]}
-    assert "eval_trajectory" in rules(host)
-    assert [1] == asked(host, capsys, "repair", "apply", plan, "--step", "1")["steps"]
-    assert applied == pointers(host)
+    asked(host, capsys, "repair", "apply", plan, "--step", numbers[first], "--step", numbers[second])
+    assert {first, second} == {session for session, path in pointers(host).items() if path != before[session]}
+    asked(host, capsys, "repair", "undo", name, "--step", numbers[first])
+    assert {second} == {session for session, path in pointers(host).items() if path != before[session]}
     assert 2 == main(["repair", "undo", plan, "--step", "77", *options(host)])
     assert 2 == main(["repair", "apply", plan, "--step", "77", *options(host)])
 
@@ -283,12 +291,33 @@ def test_a_running_daemon_finds_it_in_one_sweep_and_takes_the_repair(told: Seed,
     (tmp_path / "config/tallystick/config.toml").write_text(f'[[claims]]\npath = "{host.claims[0]}"\n')
     path = str(tmp_path / "plan.json")
     with daemon(host, environment={"XDG_CONFIG_HOME": str(tmp_path / "config"), "TZ": "UTC"}):
-        until(lambda: host.state.published.exists() and "eval_trajectory" in rules(host), "found")
+        until(lambda: records(host) == len(told.records), "all records are read", pause_seconds=0.5)
+        assert "eval_trajectory" in rules(host)
         asked(host, capsys, "repair", "plan", "--out", path)
         assert 19 == len(asked(host, capsys, "repair", "apply", path)["steps"])
         assert right(told) == {session: at for session, at in pointers(host).items() if session in right(told)}
-        assert 19 == len(asked(host, capsys, "repair", "undo", path)["steps"])
-        assert "eval_trajectory" in rules(host)
+
+
+def test_the_page_of_the_operator_can_be_typed(seed: Seed, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """
+    Every command in docs/repair.md does what is said of it, in this order, with exit 0 where no other is named.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TALLYSTICK_HOME", str(seed.host.home))
+    monkeypatch.setenv("TALLYSTICK_STATE_DIR", str(seed.host.state.root))
+    typed = re.findall(r"^    tallystick (.*)$", DOCUMENT.read_text(), re.MULTILINE)
+
+    answers = {}
+    for line in typed:
+        words, _, code = line.partition("  # exit ")
+        answers[words] = main(shlex.split(words)), capsys.readouterr().out
+        assert int(code or 0) == answers[words][0], words
+
+    (resolved,) = (out for words, (_, out) in answers.items() if words.startswith("resolve"))
+    assert f"{run_name(DAY + timedelta(hours=3))}\n" == resolved
+    (tainted,) = (out for words, (_, out) in answers.items() if words.startswith("taint"))
+    assert 19 == len(re.findall(r"^session ", tainted, re.MULTILINE))
+    assert {"plan", "apply", "undo"} == {words.split()[1] for words in answers if words.startswith("repair")}
 
 
 def test_a_log_that_a_record_without_one_may_own_is_given_to_nobody(host: Host, capsys: Any) -> None:
