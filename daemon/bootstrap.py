@@ -13,6 +13,7 @@ import duckdb
 from adapters.claims import ADAPTER as CLAIMS
 from adapters.contract import Adapter, Root
 from adapters.registry import same_names
+from daemon.beliefs import Believer
 from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.guard import readers
@@ -21,6 +22,7 @@ from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
+from daemon.scratch import is_scratch, sweep_scratch
 from daemon.settings import Settings
 from daemon.task_rules import record
 from projections.build import Projection, ProjectionUnusable
@@ -60,8 +62,11 @@ def open_log(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Ite
 
 
 def _empty(temporary: Path) -> None:
-    """Remove what a killed process left: only the holder of the log's lock writes there."""
+    """Remove what a killed process left: only the holder of the log's lock writes there, and questions to the past."""
+    sweep_scratch(temporary)
     for entry in temporary.iterdir():
+        if is_scratch(entry):
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
@@ -139,13 +144,28 @@ def catch_up(
         except InboxUnsafe:
             refresh_and_publish(settings, anew=anew)  # what agents have logged is shown all the same
             raise
-        added = refresh_and_publish(settings, anew=anew)
+        added = refresh_and_publish(settings, anew=anew, stating=lambda tables: _state_belief(log, tables, clock))
         return Caught(read, messages, added, log.head.seq)
 
 
-def refresh_and_publish(settings: Settings, *, anew: bool = False) -> int:
+def _state_belief(log: Log[Cursor], projection: Projection, clock: Callable[[], datetime]) -> bool:
+    """Append what is believed when a day has begun since that was stated last; say whether one has."""
+    events = Believer(clock).events(projection.connection, log.head.seq)
+    if events:
+        log.append(events, {})
+    return bool(events)
+
+
+def refresh_and_publish(
+    settings: Settings, *, anew: bool = False, stating: Callable[[Projection], bool] = lambda _: False
+) -> int:
     """
     Bring the tables up to the log's head and publish them; the caller holds the log's lock.
+
+    Args:
+        settings: Whose log and tables.
+        anew: Whether the tables are not to be believed.
+        stating: Appends to the log what the tables say, and says whether it has; then they are brought up to that, too.
 
     Raises:
         ProjectionUnusable: The database failed, for want of room for example; the log is not touched.
@@ -156,6 +176,8 @@ def refresh_and_publish(settings: Settings, *, anew: bool = False) -> int:
         with Projection.open(settings.state) as projection:
             before = projection.mark()
             added = projection.refresh(settings.state.log_directory)
+            if stating(projection):
+                added += projection.refresh(settings.state.log_directory)
             if anew or projection.mark() != before or not settings.state.published.exists():
                 publish(projection, settings.state)
             return added

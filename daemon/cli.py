@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     usage = _verb(verbs, "usage", _usage, "tokens, grouped; each row names its class")
     _grouping(usage)
+    _beliefs_verbs(verbs, usage)
     sessions = _verb(verbs, "sessions", _sessions, "sessions, also those that state no usage")
     sessions.add_argument("session", nargs="?", metavar="ID", help="one session's calls")
     _verb(verbs, "health", _health, "one line for a monitoring system: 0 ok, 1 warning, 2 critical, 3 unknown")
@@ -203,6 +204,22 @@ def _task(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _verb(actions, "list", _task_list, "every task: what was measured for it, and what only estimated")
     task = _verb(actions, "show", _task_show, "one task: its reports, its shares of calls, by which rule")
     task.add_argument("task", metavar="ID", help="id of the task")
+
+
+def _beliefs_verbs(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", usage: argparse.ArgumentParser
+) -> None:
+    usage.add_argument("--as-of", metavar="SEQ|TIME", help="of the log up to then, by today's rules")
+    what = "which totals are other than they were believed to be, by how much, and why"
+    restatements = _verb(verbs, "restatements", _restatements, what)
+    restatements.add_argument("--since", metavar="TIME", help="what was believed then (default: first of each day)")
+    restatements.add_argument("--until", metavar="TIME", help="against what was believed then (default: now)")
+
+
+def _restatements(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.restatements import restatements
+
+    return restatements(settings, options.since, options.until, as_json=options.json)
 
 
 def _findings_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -441,6 +458,7 @@ def _usage(options: argparse.Namespace, settings: Settings) -> int:
         until=options.until,
         timezone=options.timezone,
         include=_words(options.include),
+        as_of=options.as_of,
     )
     return usage(settings, question, as_json=options.json)
 

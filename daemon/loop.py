@@ -338,7 +338,7 @@ class Loop:
             self._due["sweep_hot"] = now + 2 * self._pace.sweep_hot
             self._schedule.start()
             self._commit(is_end=True)
-            self._projector.poke()
+            self._projector.believe()
             self._journal.info("daemon_ready", head_seq=self._log.head.seq)
             self._beat()
             self._watchdog.ready()

@@ -18,9 +18,11 @@ from typing import Final
 
 import duckdb
 
+from daemon.beliefs import Believer
 from daemon.health.finding import Finding
 from daemon.health.judging import Judging
 from daemon.journal import Journal
+from daemon.mailbox import Mailbox
 from daemon.publish import publish
 from projections.build import Projection, ProjectionUnusable
 from state.errors import TallystickError
@@ -82,11 +84,16 @@ class Projector(threading.Thread):
         retention: Retention | None = None,
         judging: Judging[duckdb.DuckDBPyConnection] | None = None,
         judge_seconds: float = JUDGE_SECONDS,
+        mailbox: Mailbox | None = None,
+        believer: Believer | None = None,
     ) -> None:
         super().__init__(name="projector", daemon=True)
         self._judging = judging
         self._judge_seconds = judge_seconds
         self._judge_at = 0.0
+        self._mailbox = mailbox
+        self._believer = believer
+        self._is_believing = False
         self._retention = retention
         self._is_retiring = False
         self._is_last_step_wanted = True
@@ -107,6 +114,11 @@ class Projector(threading.Thread):
 
     def poke(self) -> None:
         """Say that the log has grown, or that it is time to try again."""
+        self._poked.set()
+
+    def believe(self) -> None:
+        """Say that everything was read: from now on it is stated once a day what is believed."""
+        self._is_believing = True
         self._poked.set()
 
     def retire(self) -> None:
@@ -173,6 +185,7 @@ class Projector(threading.Thread):
                 is_new = self._retire(self._retention, projection) or is_new
             pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.monotonic() - begun_at))
             mark = projection.mark()
+            self._state_belief(projection, mark)
             is_new = is_new or mark != before or self._is_published_gone()
             self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
             if is_new and (is_last or time.monotonic() >= self._publish_at):
@@ -202,6 +215,13 @@ class Projector(threading.Thread):
             signals = self._judging.ask(projection.connection)
             self._judge_at = time.monotonic() + self._judge_seconds
             self.state = replace(self.state, signals=signals)
+
+    def _state_belief(self, projection: Projection, mark: Mark | None) -> None:
+        """Hand the loop what is believed when a day has begun; what the last sweep has not read could only be wrong."""
+        if self._is_believing and self._believer is not None and self._mailbox is not None:
+            events = self._believer.events(projection.connection, _seq(mark))
+            if events:
+                self._mailbox.put_events(events)
 
     def _is_published_gone(self) -> bool:
         """Say whether somebody removed what was published, or wrote over it: readers have nothing else."""

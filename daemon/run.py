@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from types import FrameType
 
+from daemon.beliefs import Believer
 from daemon.bootstrap import open_log, roots, utc_now
 from daemon.health import sentinel
 from daemon.health.judges import host_judges, table_judges
@@ -63,6 +64,8 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             retention=_retention(settings, clock),
             judging=table_judges(settings, limits, clock, journal),
             judge_seconds=pace.judge,
+            mailbox=mailbox,
+            believer=Believer(clock),
         )
         surroundings = Surroundings(host_judges(limits, clock, journal), settings)
 

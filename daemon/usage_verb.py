@@ -8,6 +8,7 @@ from daemon import show
 from daemon.lag import warn_of_lag
 from daemon.options import check_words
 from daemon.settings import Settings
+from projections.catalog import layout
 from projections.read import Tables, Window, plain
 from projections.usage import DIMENSIONS, TOKENS, allocated, estimated, estimated_tokens, measured, superseded
 from state.vocabulary import FLAGS
@@ -42,6 +43,7 @@ class UsageQuestion:
     until: str | None
     timezone: str
     include: tuple[str, ...]
+    as_of: str | None = None
 
 
 def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
@@ -51,9 +53,12 @@ def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
     check_words("--by", question.by, DIMENSIONS)
     check_words("--include", question.include, INCLUDABLE)
     window = window_of(question.since, question.until, question.timezone)
-    with Tables(settings.state.published) as tables:
-        document = usage_document(tables, question.by, window, question.include)
-        warn_of_lag(tables.head(), settings)
+    if question.as_of is None:
+        with Tables(settings.state.published) as tables:
+            document = usage_document(tables, question.by, window, question.include)
+            warn_of_lag(tables.head(), settings)
+    else:
+        document = _usage_of_then(settings, question, window, question.as_of)
     if as_json:
         show.document(document)
         return DONE
@@ -65,8 +70,20 @@ def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
     return DONE
 
 
-def usage_document(tables: Tables, by: Sequence[str], window: Window, include: Sequence[str]) -> dict[str, Any]:
-    """Return the document of `usage --json`."""
+def _usage_of_then(settings: Settings, question: UsageQuestion, window: Window, asked: str) -> dict[str, Any]:
+    """Return the document as of an earlier commit of the log."""
+    from daemon.as_of import tables_as_of, tell
+
+    with tables_as_of(settings, asked, question.timezone) as (tables, past):
+        document = usage_document(tables, question.by, window, question.include, asked)
+    tell(past, past.point.mark)
+    return document
+
+
+def usage_document(
+    tables: Tables, by: Sequence[str], window: Window, include: Sequence[str], asked: str | None = None
+) -> dict[str, Any]:
+    """Return the document of `usage --json`; *asked* is what `--as-of` said, null without it."""
     by = tuple(dict.fromkeys(by))
     head = tables.head()
     rows = [_usage_row(by, row, "measured") for row in measured(tables, by, window)] if head.seq is not None else []
@@ -81,7 +98,13 @@ def usage_document(tables: Tables, by: Sequence[str], window: Window, include: S
     }
     return {
         "schema": "tallystick.usage/1",
-        "as_of": {"seq": head.seq, "at": plain(head.committed_at), "price_book": None},
+        "as_of": {
+            "seq": head.seq,
+            "at": plain(head.committed_at),
+            "price_book": None,
+            "asked": asked,
+            "rules": layout(),
+        },
         "rows": rows,
         **tables.sources(),
         **tables.retired(window),

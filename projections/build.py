@@ -87,6 +87,17 @@ class Projection:
             raise
         return projection
 
+    @classmethod
+    def scratch(cls, paths: StatePaths, log_directory: Path) -> "Projection":
+        """Make empty tables in a place of their own, for a part of the log that is kept elsewhere."""
+        projection = cls(paths.projection, paths.temporary)
+        try:
+            projection._create(log_directory)
+        except BaseException:
+            projection.close()
+            raise
+        return projection
+
     @staticmethod
     def discard(paths: StatePaths) -> None:
         """Delete the database: it is made anew from the log."""
@@ -156,9 +167,9 @@ class Projection:
 
     # -- refresh -------------------------------------------------------------------------------------------------
 
-    def refresh(self, log_directory: Path) -> int:
+    def refresh(self, log_directory: Path, until: Mark | None = None) -> int:
         """
-        Bring the tables up to the log's head and return the number of events that were added.
+        Bring the tables up to the log's head, or to a commit, and return the number of events that were added.
 
         Tables that hold what was retired since are made anew first: then that number is of all events.
 
@@ -173,7 +184,7 @@ class Projection:
             if self._one("SELECT tombstone FROM projection") != (newest.h if newest else None,):
                 self._create(log_directory)
             mark = self.mark()
-            for group in _groups(slices(log_directory, mark.seq if mark else -1, mark)):
+            for group in _groups(slices(log_directory, mark.seq if mark else -1, mark, until)):
                 added += self._refresh(group)
         except duckdb.Error as error:
             raise ProjectionUnusable(kind=type(error).__name__) from None

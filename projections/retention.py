@@ -7,7 +7,7 @@ and of the messages of a key the greatest revision holds. What is stated again a
 again: retire nothing that agents still write to or copy from.
 
 What says whose tokens are (registrations, declarations, reports of tasks, checkouts, rules) is small and goes on saying
-it: those events stay, in the tombstone.
+it: those events stay, in the tombstone. What was believed of them stays too.
 """
 
 import re
@@ -25,7 +25,7 @@ from state.retention import Limit, boundaries, retire
 from state.tombstones import RETIRED_CLASSES, Tombstone, Total
 
 #: Kinds of events that stay when their segments go.
-KEPT: Final = ("allocation", "checkout", "git_commit", "repo", "rules", "task", "task_named")
+KEPT: Final = ("allocation", "checkout", "git_commit", "published", "repo", "rules", "task", "task_named")
 _KEPT_LINE: Final = re.compile(rf'\{{"q":\d+,"k": ?"(?:{"|".join(KEPT)})"'.encode())
 
 #: From the first to the last event that must stay together.

@@ -319,10 +319,12 @@ class Trajectory(Frozen):
 class BelievedTotals(Frozen):
     """What was believed of one agent's day."""
 
-    day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = Field(description="the day, in UTC")
+    day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = Field(
+        None, description="the day, in UTC; null for calls whose time cannot be trusted"
+    )
     agent: Word | None = Field(None, description="the agent; null for none")
     measurement: words.Measurement = Field(description="class of the tokens")
-    calls: NonNegativeInt = Field(description="calls, or reports")
+    calls: NonNegativeInt = Field(description="calls, estimates, or shares of calls; zero where there are none any more")
     input_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
     cache_read_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
     cache_write_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
@@ -331,12 +333,19 @@ class BelievedTotals(Frozen):
 
 
 class Belief(Frozen):
-    """Totals that were believed at the end of a day, as far as they differ from what was believed before."""
+    """
+    Totals of days that had ended, as far as they differ from what was believed before.
+
+    Several events state one belief when there are more totals; they are committed together.
+    """
 
     up_to_seq: NonNegativeInt = Field(description="last event that was in the tables")
+    ended_before: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = Field(
+        description="the first day, in UTC, that had not ended: of it and later ones nothing is said"
+    )
     rules: Receipt = Field(description="hash that names the rules of the tables by which it was counted")
-    totals: Annotated[tuple[BelievedTotals, ...], BeforeValidator(_as_tuple), Field(max_length=500)] = Field(
-        description="what is new or other than in the belief before; a day without calls any more has zero"
+    totals: Annotated[tuple[BelievedTotals, ...], BeforeValidator(_as_tuple), Field(max_length=words.TOTALS_MAX)] = (
+        Field(description="what is new or other than in the belief before; a day without calls any more has zero")
     )
 
 

@@ -2,7 +2,8 @@
 
 import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from state.head import Mark
 from state.segment import Batch, Damage, open_segment
 from state.walk import Opened, Segment, holds, log_id, segments, walk
 
-__all__ = ["Batch", "Mark", "Slice", "commits", "event_lines", "holds", "slices"]
+__all__ = ["Batch", "Mark", "Point", "Slice", "commits", "event_lines", "holds", "last_commit", "slices"]
 
 #: Begins each event line, and no line that closes something.
 _EVENT: Final = b'{"q":'
@@ -41,7 +42,57 @@ class Slice:
         return Mark(self.log_id, self.last_seq, self.chain, self.segment, self.end_offset_bytes)
 
 
-def slices(log_directory: Path, after_seq: int = -1, hint: Mark | None = None) -> list[Slice]:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """
+    A commit of the log, and whether it is the last one.
+
+    ``is_clock_set_back``: an earlier commit bears a time later than the one that was asked for.
+    """
+
+    mark: Mark
+    is_head: bool
+    is_clock_set_back: bool = False
+
+
+def last_commit(log_directory: Path, up_to: int | datetime) -> Point | None:
+    """
+    Find the last commit of which no event is behind a sequence number, or the last that bears no later time.
+
+    A batch is there whole or not at all. Where the wall clock was set back, commits of a later time can stand before
+    the one that is found.
+
+    Args:
+        log_directory: The log.
+        up_to: Sequence number, or aware time of day.
+
+    Returns:
+        None when no commit is that old.
+
+    Raises:
+        LogBroken: A segment is missing, doubled or foreign.
+        StateUnusable, LogIoError: A segment cannot be read.
+    """
+    found = segments(log_directory)
+    log = log_id(found) or ""
+    point: Point | None = None
+    is_later = False
+    for segment, batch in _batches(log_directory, found, -1, None):
+        is_in = batch.last_seq <= up_to if isinstance(up_to, int) else datetime.fromisoformat(batch.commit.t) <= up_to
+        if is_in:
+            mark = Mark(log, batch.last_seq, batch.chain, segment.base, batch.end_offset_bytes)
+            point = Point(mark, is_head=True, is_clock_set_back=is_later)
+            continue
+        is_later = True
+        point = point and replace(point, is_head=False)
+        if isinstance(up_to, int):
+            break
+    return point
+
+
+def slices(
+    log_directory: Path, after_seq: int = -1, hint: Mark | None = None, until: Mark | None = None
+) -> list[Slice]:
     """
     List the bytes that hold the batches after *after_seq*.
 
@@ -50,6 +101,7 @@ def slices(log_directory: Path, after_seq: int = -1, hint: Mark | None = None) -
         after_seq: Last sequence number that is known; -1 for none.
         hint: Mark that *after_seq* came from: when the log holds it, exactly what is behind it is listed, and nothing
             before it is read. Without it, commits without events right behind *after_seq* are listed again.
+        until: Last commit that is listed; null for the log's last.
 
     Returns:
         In order. Damaged bytes are between slices; a batch that is being written is behind the last.
@@ -62,6 +114,8 @@ def slices(log_directory: Path, after_seq: int = -1, hint: Mark | None = None) -
     log = log_id(found)
     runs: list[tuple[Segment, Batch, Batch]] = []  # first and last of neighbours
     for segment, batch in _batches(log_directory, found, after_seq, hint):
+        if until is not None and (segment.base, batch.end_offset_bytes) > until.place:
+            break
         if runs and runs[-1][0] is segment and runs[-1][2].end_offset_bytes == batch.start_offset_bytes:
             runs[-1] = (segment, runs[-1][1], batch)
         else:

@@ -29,6 +29,9 @@ TOKEN_TOTALS: Final = ("total_tokens", "total_without_cache_read_tokens")
 #: The total as the source states it: kept beside them, never computed.
 STATED_TOTAL: Final = "provider_total_tokens"
 
+#: Totals in one `published` event: an event has 64 KiB at most, and a total some 350 bytes.
+TOTALS_MAX: Final = 150
+
 #: Name of an agent, and the class of source that its files are: words of its adapter, so that one file adds an agent.
 Agent = str
 SourceClass = str

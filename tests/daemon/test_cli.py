@@ -93,7 +93,7 @@ def test_usage_json_keeps_its_contract(three_agents: Host) -> None:
     read = document(three_agents, "usage", "--by", "agent,day")
 
     assert "tallystick.usage/1" == read["schema"]
-    assert {"seq", "at", "price_book"} == set(read["as_of"])
+    assert {"seq", "at", "price_book", "asked", "rules"} == set(read["as_of"])
     assert {"measured", "estimated", "allocated", "superseded"} == set(read["totals"])
     assert 0 == read["unmetered_sources"]
     row = read["rows"][0]
