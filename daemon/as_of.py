@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -36,9 +37,11 @@ class BadAsOf(TallystickError):
 
 class NothingThen(TallystickError):
     """
-    Nothing was committed by then: the log begins later. `tallystick sql "SELECT min(committed_at) FROM commits"` says
-    when.
+    No commit is that old, or the event stands inside the first one. When the log began:
+    `tallystick sql "SELECT min(committed_at) FROM commits"`.
     """
+
+    exit_code = 1
 
 
 class RetiredThen(TallystickError):
@@ -51,10 +54,11 @@ class RetiredThen(TallystickError):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was asked, and the commit that answers it."""
+    """What was asked, the commit that answers it, and the file of its tables."""
 
     asked: str
     point: Point
+    path: Path
 
 
 @contextmanager
@@ -67,11 +71,12 @@ def tables_as_of(settings: Settings, asked: str, timezone: str = "UTC") -> Itera
         LogBroken, StateUnusable, LogIoError: The log cannot be read.
         ProjectionUnusable: The database failed, for want of room for example.
     """
-    past = Past(asked, point_of(settings, asked, timezone))
+    point = point_of(settings, asked, timezone)
     with scratch(settings.state) as place:
+        past = Past(asked, point, place.projection)
         try:
             with Projection.scratch(place, settings.state.log_directory) as projection:
-                projection.refresh(settings.state.log_directory, past.point.mark)
+                projection.refresh(settings.state.log_directory, point.mark)
         except duckdb.Error as error:
             raise ProjectionUnusable(kind=type(error).__name__) from None
         with Tables(place.projection) as tables:

@@ -1,7 +1,7 @@
 """Reading the log without its lock: committed and proven bytes, nothing else."""
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from state.head import Mark
 from state.segment import Batch, Damage, open_segment
 from state.walk import Opened, Segment, holds, log_id, segments, walk
 
-__all__ = ["Batch", "Mark", "Point", "Slice", "commits", "event_lines", "holds", "last_commit", "slices"]
+__all__ = ["Batch", "Mark", "Point", "Slice", "commits", "commits_at", "event_lines", "holds", "last_commit", "slices"]
 
 #: Begins each event line, and no line that closes something.
 _EVENT: Final = b'{"q":'
@@ -88,6 +88,32 @@ def last_commit(log_directory: Path, up_to: int | datetime) -> Point | None:
         if isinstance(up_to, int):
             break
     return point
+
+
+def commits_at(log_directory: Path, seqs: Iterable[int]) -> dict[int, Mark]:
+    """
+    Find for each sequence number the last commit of which no event is behind it, in one reading of the log.
+
+    A number is missing when no commit is that old.
+
+    Raises:
+        LogBroken: A segment is missing, doubled or foreign.
+        StateUnusable, LogIoError: A segment cannot be read.
+    """
+    found = segments(log_directory)
+    log = log_id(found) or ""
+    marks: dict[int, Mark] = {}
+    wanted = sorted(seqs)
+    mark: Mark | None = None
+    for segment, batch in _batches(log_directory, found, -1, None):
+        while wanted and batch.last_seq > wanted[0]:
+            seq = wanted.pop(0)
+            if mark is not None:
+                marks[seq] = mark
+        if not wanted:
+            return marks
+        mark = Mark(log, batch.last_seq, batch.chain, segment.base, batch.end_offset_bytes)
+    return marks | ({seq: mark for seq in wanted} if mark is not None else {})
 
 
 def slices(

@@ -1,0 +1,187 @@
+"""Which totals changed since they were believed, by how much, and why."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from daemon.beliefs import belief
+from daemon.bootstrap import open_log, refresh_and_publish
+from daemon.cli import main
+from daemon.own_events import own_event
+from projections.catalog import layout
+from projections.read import Tables
+from state.evidence import Belief, BelievedTotals
+from tests.daemon.conftest import Host, claude_line
+from tests.daemon.live import append
+
+OTHER = "22222222-2222-4222-8222-222222222222"
+
+
+def on(host: Host, day: int) -> Host:
+    """Let *host* read on a day of November, at noon."""
+    host.now = datetime(2026, 11, day, 12, tzinfo=UTC)
+    host.ingest()
+    return host
+
+
+def asked(host: Host, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, Any]]:
+    """Return exit code and document of `restatements --json`."""
+    capsys.readouterr()
+    code = main(["restatements", "--home", str(host.home), "--state-dir", str(host.state.root), "--json", *options])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def told(document: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return day, class, tokens then and now, and causes with their calls and tokens."""
+    return [
+        (
+            row["day"],
+            row["measurement"],
+            row["then"]["total_tokens"],
+            row["now"]["total_tokens"],
+            {
+                (each["reason"] or each["cause"]): (each["difference"]["calls"], each["difference"]["total_tokens"])
+                for each in row["why"]
+            },
+        )
+        for row in document["rows"]
+    ]
+
+
+def test_what_came_late_was_beaten_or_moved_is_told_apart_and_adds_up(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A late call; a placeholder whose final line came; a call that an earlier copy takes to another day.
+    """
+    append(host.claude(), claude_line("msg_a", 5) + claude_line("msg_b", 2, second=1, stop=None))
+    append(host.claude(OTHER), claude_line("msg_c", 9, timestamp="2026-11-02T10:00:00.000Z"))
+    on(host, 20)
+    on(host, 21)
+    assert (0, []) == (asked(host, capsys)[0], asked(host, capsys)[1]["rows"])
+
+    late = claude_line("msg_late", 100, second=2)
+    append(host.claude(), claude_line("msg_b", 40, second=3) + late + claude_line("msg_c", 9, second=4))
+    on(host, 22)
+    code, document = asked(host, capsys)
+
+    assert 0 == code
+    causes = {"late": (1, 110), "poorer": (0, 38), "moved": (1, 19)}
+    assert [
+        ("2026-11-01", "measured", 27, 27 + 110 + 38 + 19, causes),
+        ("2026-11-02", "measured", 19, None, {"moved": (-1, -19)}),
+    ] == told(document)
+    assert [None, None] == [row["unexplained"] for row in document["rows"]]
+
+
+def test_a_belief_can_be_asked_by_its_time_and_compared_with_another(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    --since is what was believed then, --until what was believed later; what changed before or behind is no news.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    on(host, 20)
+    on(host, 21)
+    for day in (22, 24):
+        append(host.claude(), claude_line(f"msg_{day}", day))
+        on(host, day)
+        on(host, day + 1)
+
+    day = ("2026-11-01", "measured")
+    assert [(*day, 15, 15 + 32 + 34, {"late": (2, 66)})] == told(asked(host, capsys)[1])
+    since = ("--since", "2026-11-23T13:00")
+    assert [(*day, 47, 81, {"late": (1, 34)})] == told(asked(host, capsys, *since)[1])
+    until = ("--until", "2026-11-23T13:00")
+    assert [(*day, 15, 47, {"late": (1, 32)})] == told(asked(host, capsys, *until)[1])
+    assert [] == told(asked(host, capsys, "--since", "2026-11-25T13:00")[1])
+    assert [] == list(host.state.temporary.iterdir())
+
+
+def test_what_was_believed_by_other_rules_says_so_and_what_has_no_cause_does_too(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The log is counted up to the belief by today's rules: the difference is the rules'; with the same rules it is nobody's.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    on(host, 20)
+    wrong = BelievedTotals(day="2026-11-01", agent="claude_code", measurement="measured", calls=3, total_tokens=45)
+    for rules, expected in (("0" * 32, 0), (layout(), 1)):
+        host.now = host.now.replace(day=host.now.day + 1)
+        with open_log(host.settings, lambda: host.now) as log:
+            seq = log.head.seq
+            stated = Belief(up_to_seq=seq, ended_before=f"{host.now:%Y-%m-%d}", rules=rules, totals=(wrong,))
+            log.append([own_event("published", stated, host.now)], {})
+            refresh_and_publish(host.settings)
+        code, document = asked(host, capsys, "--since", f"{host.now:%Y-%m-%dT%H:%M}")
+
+        (row,) = document["rows"]
+        assert expected == code == document["unexplained_rows"]
+        assert ([] if expected else ["rules"]) == [each["cause"] for each in row["why"]]
+        difference = row["unexplained"] if expected else row["why"][0]["difference"]
+        assert (-2, -30, 10) == (difference["calls"], difference["total_tokens"], difference["input_tokens"])
+    assert row["difference"]["cache_read_tokens"] is None, "nobody stated it: that is no difference of zero"
+
+
+def test_declarations_and_estimates_that_gave_way_are_causes(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Measured totals do not move by them.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    on(host, 20)
+    told_of = host.home / "report.json"
+    report = {"measurement": "estimated", "source_class": "manual", "agent": "claude_code", "session_id": "later"}
+    told_of.write_text(json.dumps(report | {"input_tokens": 70, "at": "2026-11-01T09:00:00Z"}))
+    place = ["--home", str(host.home), "--state-dir", str(host.state.root)]
+    main(["inbox", "submit", *place, "--kind", "token_event", str(told_of)])
+    on(host, 21)
+    on(host, 22)
+
+    session = "11111111-1111-4111-8111-111111111111"
+    main(["task", "allocate", *place, "T-1", "--session", session, "--agent", "claude_code"])
+    append(host.claude(OTHER), claude_line("msg_b", 1, session="later", timestamp="2026-11-01T09:00:00.000Z"))
+    on(host, 23)
+    code, document = asked(host, capsys, "--since", "2026-11-22T13:00")
+
+    assert 0 == code
+    assert [
+        ("2026-11-01", "allocated", None, 15, {"allocation": (1, 15)}),
+        ("2026-11-01", "estimated", 70, None, {"measured_since": (-1, -70)}),
+        ("2026-11-01", "measured", 15, 26, {"late": (1, 11)}),
+    ] == told(document)
+
+
+def test_nothing_stated_is_no_good_news(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A young log has no belief that could have changed.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    on(host, 20)
+
+    assert 1 == asked(host, capsys)[0]
+
+
+def test_the_table_for_a_person_says_the_same(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    One line for each total, with its causes.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    on(host, 20)
+    on(host, 21)
+    append(host.claude(), claude_line("msg_b", 7, second=1))
+    on(host, 22)
+    capsys.readouterr()
+    main(["restatements", "--home", str(host.home), "--state-dir", str(host.state.root)])
+
+    assert "late +17 (+1 calls)" in capsys.readouterr().out
+
+
+def belief_now(host: Host) -> None:
+    """State what is believed, whatever the day."""
+    with open_log(host.settings, lambda: host.now) as log:
+        with Tables(host.state.published) as tables:
+            log.append(belief(tables.connection, log.head.seq, host.now), {})
+        refresh_and_publish(host.settings)
