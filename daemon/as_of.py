@@ -5,7 +5,7 @@ What was believed then is another question: it stands in the beliefs (`tallystic
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from daemon.settings import Settings
 from daemon.window import BadTime, moment_of
 from projections.build import Projection, ProjectionUnusable
 from projections.read import NothingPublished, Tables
+from projections.usage import ASKED
 from state.errors import TallystickError
 from state.head import Mark
 from state.read import Point, last_commit
@@ -62,9 +63,11 @@ class Past:
 
 
 @contextmanager
-def tables_as_of(settings: Settings, asked: str, timezone: str = "UTC") -> Iterator[tuple[Tables, Past]]:
+def tables_as_of(
+    settings: Settings, asked: str, timezone: str = "UTC", views: Iterable[str] = ASKED
+) -> Iterator[tuple[Tables, Past]]:
     """
-    Give the tables of the log up to *asked*, made for this question and removed after it.
+    Give the tables of the log up to *asked*, made for this question and removed after it; of the views only *views*.
 
     Raises:
         BadAsOf, NothingThen, RetiredThen: There is no such commit.
@@ -75,7 +78,7 @@ def tables_as_of(settings: Settings, asked: str, timezone: str = "UTC") -> Itera
     with scratch(settings.state) as place:
         past = Past(asked, point, place.projection)
         try:
-            with Projection.scratch(place, settings.state.log_directory) as projection:
+            with Projection.scratch(place, settings.state.log_directory, views) as projection:
                 projection.refresh(settings.state.log_directory, point.mark)
         except duckdb.Error as error:
             raise ProjectionUnusable(kind=type(error).__name__) from None

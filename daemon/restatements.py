@@ -18,7 +18,7 @@ from daemon.window import window_of
 from projections.build import Projection, ProjectionUnusable
 from projections.catalog import layout
 from projections.read import NothingPublished, Tables, plain
-from projections.restated import Cause, Comparison, Figures, Restated, has_beliefs, is_nothing, minus, restated, total
+from projections.restated import ASKED, Cause, Comparison, Figures, Restated, has_beliefs, is_nothing, minus, restated, total
 from state.paths import StatePaths
 from state.read import commits_at
 
@@ -93,11 +93,11 @@ def explained(
     with ExitStack() as held:
         later = place.published
         if (seq := changed[0].now_up_to_seq) is not None:
-            _, past = held.enter_context(tables_as_of(settings, str(seq)))
+            _, past = held.enter_context(tables_as_of(settings, str(seq), views=ASKED))
             later = past.path
         stops = commits_at(log, {each.up_to_seq for each in changed})
         try:
-            projection = held.enter_context(Projection.scratch(place, log))
+            projection = held.enter_context(Projection.scratch(place, log, ASKED[:1]))
             comparison = Comparison(projection.connection, later, changed)
             for up_to_seq, group in groupby(sorted(changed, key=lambda each: each.up_to_seq), _up_to_seq):
                 if up_to_seq in stops:  # else all up to there was retired

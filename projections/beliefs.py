@@ -10,6 +10,19 @@ import duckdb
 BELIEVED: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "total_tokens")
 
 
+#: Totals by day (UTC), agent and class; never add classes.
+TOTALS: Final = f"""
+    SELECT
+        day,
+        agent,
+        measurement,
+        count(*) AS calls,
+        {", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in BELIEVED)}
+    FROM {{parts}}
+    GROUP BY day, agent, measurement
+"""  # noqa: S608 - constants
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """The last time that totals were stated; ``believed_at`` is naive UTC."""
@@ -59,7 +72,7 @@ _UNSTATED: Final = f"""
     WITH stated AS ({LAST_STATED.format(condition="coalesce(day < $ended_before, true)")}),
     now AS (
         SELECT *
-        FROM usage_totals
+        FROM ({TOTALS.format(parts="usage_parts")})
         WHERE coalesce(day < $ended_before, true)
     )
     SELECT

@@ -8,7 +8,7 @@ which it read.
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import duckdb
 import msgspec
 
-from projections.catalog import Relation, layout, relations
+from projections.catalog import Relation, behind, layout, relations
 from projections.staging import FOLDED, RETIRED, NewLines, read_json, retired_rows
 from projections.threads import Row, fold_threads
 from state.errors import TallystickError
@@ -88,11 +88,15 @@ class Projection:
         return projection
 
     @classmethod
-    def scratch(cls, paths: StatePaths, log_directory: Path) -> "Projection":
-        """Make empty tables in a place of their own, for a part of the log that is kept elsewhere."""
+    def scratch(cls, paths: StatePaths, log_directory: Path, views: Iterable[str]) -> "Projection":
+        """
+        Make empty tables in a place of their own, for a part of the log that is kept elsewhere.
+
+        Of the views only *views* and what is behind them: to bind all of them takes seconds.
+        """
         projection = cls(paths.projection, paths.temporary)
         try:
-            projection._create(log_directory)
+            projection._create(log_directory, behind(*views))
         except BaseException:
             projection.close()
             raise
@@ -124,9 +128,11 @@ class Projection:
         mark = self.mark()
         return stored == layout() and (mark is None or holds(log_directory, mark))
 
-    def _create(self, log_directory: Path) -> None:
+    def _create(self, log_directory: Path, views: Container[str] | None = None) -> None:
         """
         Make every table anew, from the very statements that will fill it: empty, but for what was retired.
+
+        *views* are those that are made, null for all.
 
         Raises:
             LogBroken: What was retired is not known any more, as a tombstone is damaged.
@@ -144,6 +150,8 @@ class Projection:
             self._stage_lines(lines, retired[-1].log if retired else "")
             self._hand_over("tombstones", RETIRED, retired_rows(retired))
             for relation in relations():
+                if relation.refresh == "view" and views is not None and relation.name not in views:
+                    continue
                 kind = {"view": "VIEW", "step": "TEMP TABLE"}.get(relation.refresh, "TABLE")
                 self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.sql}")
                 if relation.name == "events":

@@ -77,6 +77,18 @@ def reached_from(name: str) -> frozenset[str]:
 
 
 @cache
+def behind(*names: str) -> frozenset[str]:
+    """Return the relations that are asked when those of *names* are, or when stored ones are filled."""
+    words = set(names)
+    found = set()
+    for relation in reversed(relations()):  # none asks a later one
+        if relation.name in words or relation.refresh != "view":
+            found.add(relation.name)
+            words.update(re.findall(r"\w+", relation.sql))
+    return frozenset(found)
+
+
+@cache
 def layout() -> str:
     """Return the hash that names this layout: every statement and every rule that decides a row."""
     parts = [relation.name + relation.sql for relation in relations()]

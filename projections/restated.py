@@ -13,11 +13,14 @@ from typing import Any, Final
 
 import duckdb
 
-from projections.beliefs import BELIEVED
+from projections.beliefs import BELIEVED, TOTALS
 from projections.read import Tables
 
 #: What a total states.
 FIGURES: Final = ("calls", *BELIEVED)
+
+#: Views that are asked: of a belief's time the first, of a later one all.
+ASKED: Final = ("usage_parts", "usage_superseded", "inbox")
 
 Figures = dict[str, int | None]
 
@@ -134,7 +137,7 @@ _RESTATED: Final = f"""
     ),
     now AS (
         SELECT day, agent, measurement, {", ".join(FIGURES)}
-        FROM usage_totals
+        FROM ({TOTALS.format(parts="usage_parts")})
         WHERE $until IS NULL
         UNION ALL
         (
@@ -235,21 +238,13 @@ class Comparison:
         return found, self._totals("all_then"), self._retired()
 
     def _totals(self, table: str) -> dict[Key, Figures]:
-        rows = self._connection.execute(_TOTALS.format(table=table)).fetchall()
+        rows = self._connection.execute(TOTALS.format(parts=table)).fetchall()
         return {Key(*row[:3]): dict(zip(FIGURES, row[3:], strict=True)) for row in rows}
 
     def _retired(self) -> dict[Key, Figures]:
         rows = self._connection.execute(_RETIRED).fetchall()
         return {Key(*row[:3]): dict(zip(FIGURES, row[3:], strict=True)) for row in rows}
 
-
-_SUMS: Final = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in BELIEVED)
-
-_TOTALS: Final = f"""
-    SELECT day, agent, measurement, count(*) AS calls, {_SUMS}
-    FROM {{table}}
-    GROUP BY day, agent, measurement
-"""  # noqa: S608 - constants
 
 #: Measured tokens of the day whose evidence was retired after the belief.
 _RETIRED: Final = f"""

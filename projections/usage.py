@@ -24,6 +24,21 @@ DIMENSIONS: Final[dict[str, str]] = {
     "host": "host",
 }
 
+#: What is asked for an answer, the notes beside it included.
+ASKED: Final = (
+    "freshness",
+    "hidden_calls",
+    "rejected",
+    "task_reports",
+    "token_reports",
+    "usage_allocated",
+    "usage_attributed",
+    "usage_estimated",
+    "usage_measured",
+    "usage_superseded",
+    "usage_unallocated",
+)
+
 TOKENS: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS)
 
 #: Dimensions that slice rows.

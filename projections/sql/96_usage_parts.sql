@@ -1,4 +1,4 @@
--- usage_parts: what the totals of a day are added up from, class by class: calls, estimates, and shares of tasks.
+-- usage_parts: what a day's totals are added up from, class by class: calls, estimates, and shares of tasks.
 -- grain: one call, one estimate, or one share of a call
 -- key: measurement, agent, part
 -- unit: tokens
