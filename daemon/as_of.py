@@ -38,8 +38,7 @@ class BadAsOf(TallystickError):
 
 class NothingThen(TallystickError):
     """
-    No commit is that old, or the event stands inside the first one. When the log began:
-    `tallystick sql "SELECT min(committed_at) FROM commits"`.
+    Nothing was wholly committed by then. When the log began: `tallystick sql "SELECT min(committed_at) FROM commits"`.
     """
 
     exit_code = 1
@@ -118,9 +117,7 @@ def _served(settings: Settings, point: Point | None) -> Point:
 
 def tell(past: Past, mark: Mark) -> None:
     """Say on stderr what the answer is of, where that is not what somebody would think."""
-    show.warn(
-        f"the log up to #{mark.seq}, counted by today's rules; what was believed then: `tallystick restatements`"
-    )
+    show.warn(f"the log up to #{mark.seq}, counted by today's rules; what was believed then: `tallystick restatements`")
     if past.point.is_head:
         show.warn("nothing was committed after that: this is what is counted now")
     if past.point.is_clock_set_back:

@@ -1,5 +1,5 @@
 """
-What is believed, kept once a day: totals change when evidence comes late, and nobody should have to trust that they did.
+What is believed, kept once a day: totals change when evidence comes late, and it must be seen that they did.
 
 A belief is stated when a day (UTC) has begun since the last one, or since the log began; of days that have ended, and
 of them only what is new or other than before. Its events are committed together: it is there whole, or not at all.

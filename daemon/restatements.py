@@ -18,7 +18,18 @@ from daemon.window import window_of
 from projections.build import Projection, ProjectionUnusable
 from projections.catalog import layout
 from projections.read import NothingPublished, Tables, plain
-from projections.restated import ASKED, Cause, Comparison, Figures, Restated, has_beliefs, is_nothing, minus, restated, total
+from projections.restated import (
+    ASKED,
+    Cause,
+    Comparison,
+    Figures,
+    Restated,
+    has_beliefs,
+    is_nothing,
+    minus,
+    restated,
+    total,
+)
 from state.paths import StatePaths
 from state.read import commits_at
 
@@ -56,9 +67,7 @@ def restatements(settings: Settings, since: str | None, until: str | None, *, as
     if not is_known:
         show.warn("nothing was stated as believed by then: the first time is a day after the log began")
     if unexplained:
-        show.warn(
-            f"{len(unexplained)} totals changed without a cause in the log: `tallystick verify` says whether it is whole"
-        )
+        show.warn(f"{len(unexplained)} totals changed without a cause in the log: is it whole? `tallystick verify`")
     return FINDINGS if unexplained or not is_known else DONE
 
 

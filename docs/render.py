@@ -27,7 +27,7 @@ from projections.build import Projection
 from projections.catalog import Relation, relations
 from projections.findings import rules
 from state import vocabulary
-from state.evidence import KINDS, MESSAGES, Message
+from state.evidence import KINDS, MESSAGES, Belief, BelievedTotals, Message
 from state.paths import StatePaths
 
 HERE = Path(__file__).parent
@@ -78,6 +78,8 @@ _MARK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 def rendered(text: str) -> str:
     """Return *text* with everything between its marks written anew."""
     parts = {
+        "belief": lambda: f"{_body('published', Belief)}\n{_body('totals', BelievedTotals)}",
+        "causes": lambda: _vocabulary("RestatementCause"),
         "kinds": _kinds,
         "provenance": _provenance,
         "envelope": _envelope,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -39,8 +39,8 @@ class Restated:
     """
     A total that was believed to be ``then`` and is ``now`` another.
 
-    ``believed_at`` (naive UTC), ``rules`` and ``up_to_seq`` are those of the belief; ``now_rules`` and ``now_up_to_seq``
-    of the later one, null where it is what the tables say.
+    ``believed_at`` (naive UTC), ``rules`` and ``up_to_seq`` are those of the belief; ``now_rules`` and
+    ``now_up_to_seq`` of the later one, null where it is what the tables say.
     """
 
     key: Key
@@ -55,7 +55,11 @@ class Restated:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a part of a difference came about; ``parts`` counts calls, estimates or shares."""
+    """
+    Why a part of a difference came about; ``parts`` counts calls, estimates or shares.
+
+    ``cause`` is one of `RestatementCause`, or `unexplained`.
+    """
 
     cause: str
     reason: str | None
@@ -257,7 +261,7 @@ _RETIRED: Final = f"""
     GROUP BY ALL
 """  # noqa: S608 - constants
 
-#: The parts on both sides that may have to do with the changed totals of one belief: theirs, and those of the same calls.
+#: The parts on both sides of the changed totals of one belief: their own, and all of the same calls.
 _COMPARED: Final = (
     "CREATE OR REPLACE TEMP TABLE keys AS SELECT * FROM changed WHERE up_to_seq = $up_to_seq",
     "CREATE OR REPLACE TEMP TABLE all_then AS SELECT * FROM usage_parts",
@@ -267,8 +271,8 @@ _COMPARED: Final = (
     UNION
     SELECT p.source_id FROM all_later AS p INNER JOIN keys AS k ON {_on("p", "k")}
     """,  # noqa: S608 - constants
-    "CREATE OR REPLACE TEMP TABLE then_parts AS SELECT * FROM all_then WHERE source_id IN (SELECT source_id FROM wanted)",
-    "CREATE OR REPLACE TEMP TABLE now_parts AS SELECT * FROM all_later WHERE source_id IN (SELECT source_id FROM wanted)",
+    "CREATE OR REPLACE TEMP TABLE then_parts AS SELECT * FROM all_then WHERE source_id IN (FROM wanted)",
+    "CREATE OR REPLACE TEMP TABLE now_parts AS SELECT * FROM all_later WHERE source_id IN (FROM wanted)",
     """
     CREATE OR REPLACE TEMP TABLE beaten AS
     SELECT seq, min(reason) AS reason
@@ -324,7 +328,7 @@ _COMPARED: Final = (
     """,  # noqa: S608 - constants
 )
 
-#: One cause for each pair; a share of a call that was there before and is there now is somebody else's decision or evidence.
+#: One cause for each pair. Shares of a call that is on both sides change by a decision, or by evidence of whose it is.
 _CAUSES: Final = f"""
     WITH caused AS (
         SELECT

@@ -324,7 +324,9 @@ class BelievedTotals(Frozen):
     )
     agent: Word | None = Field(None, description="the agent; null for none")
     measurement: words.Measurement = Field(description="class of the tokens")
-    calls: NonNegativeInt = Field(description="calls, estimates, or shares of calls; zero where there are none any more")
+    calls: NonNegativeInt = Field(
+        description="calls, estimates, or shares of calls; zero where there are none any more"
+    )
     input_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
     cache_read_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
     cache_write_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")

@@ -113,7 +113,7 @@ def commits_at(log_directory: Path, seqs: Iterable[int]) -> dict[int, Mark]:
         if not wanted:
             return marks
         mark = Mark(log, batch.last_seq, batch.chain, segment.base, batch.end_offset_bytes)
-    return marks | ({seq: mark for seq in wanted} if mark is not None else {})
+    return marks | (dict.fromkeys(wanted, mark) if mark is not None else {})
 
 
 def slices(

@@ -341,6 +341,19 @@ ConsumptionKind = Literal[
     "export",  #: took a copy once
 ]
 
+#: Why a total is other than it was believed to be.
+RestatementCause = Literal[
+    "late",  #: evidence that was read after the belief
+    "superseded",  #: a better statement of the same call came, or its estimate gave way; the reason says which
+    "moved",  #: the same call, on another day now: an earlier copy of it was read
+    "recounted",  #: the same statement, counted from another one: a parent or an earlier total was read
+    "decision",  #: an operator's: an allocation or a supersession
+    "attribution",  #: a share of the same call: evidence of whose it is came or changed
+    "retired",  #: the evidence was retired; its total is in `retired`
+    "gone",  #: the log does not count it any more, and nothing says why
+    "rules",  #: the belief was counted by other rules than today's
+]
+
 #: Who ran a check that is evidence itself.
 RunBy = Literal[
     "operator",  #: somebody typed it

@@ -55,7 +55,10 @@ with scratch(StatePaths(Path(sys.argv[1]))) as place:
 def history(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A log of random partials, copies, forks and damage, with a belief stated now and then."""
     folder = tmp_path_factory.mktemp("history")
-    settings, home = Settings(folder / "home", StatePaths(folder / "state"), "UTC", "test"), RandomHome(folder / "home", 7)
+    settings, home = (
+        Settings(folder / "home", StatePaths(folder / "state"), "UTC", "test"),
+        RandomHome(folder / "home", 7),
+    )
     home.home.mkdir()
     begin_with_empty_tables(settings.state)
     for step in range(10):
@@ -205,7 +208,9 @@ def test_what_was_retired_cannot_be_counted_and_its_totals_are_shown(
     host = Host(tmp_path / "copy")
     shutil.copytree(lived.state.root, host.state.root)
     with Projection.open(host.state) as projection:
-        assert retire_old(projection, host.state, lived.now - timedelta(days=1, hours=12), lambda: lived.now) is not None
+        assert (
+            retire_old(projection, host.state, lived.now - timedelta(days=1, hours=12), lambda: lived.now) is not None
+        )
 
     with pytest.raises(RetiredThen), tables_as_of(host.settings, "2026-11-20T13:00"):
         pass

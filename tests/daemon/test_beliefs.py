@@ -8,12 +8,14 @@ import pytest
 from daemon import beliefs
 from daemon.bootstrap import refresh_and_publish
 from projections.catalog import layout
+from projections.read import Tables
 from state.vocabulary import TOTALS_MAX
 from tests.daemon.conftest import Host, claude_line
-from tests.daemon.live import append
+from tests.daemon.live import Daemon, append, until
 
-#: Noon of the day on which the log begins.
-NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+#: The day of `claude_line`.
+FIRST = date(2026, 11, 1)
 
 
 def on(host: Host, day: int, hour: int = 12, minute: int = 0) -> Host:
@@ -30,9 +32,6 @@ def stated(host: Host) -> list[tuple[Any, ...]]:
     """Return every total that was stated: when, of which day, calls and tokens."""
     rows = host.rows("SELECT * FROM beliefs ORDER BY seq, day, agent, measurement")
     return [(row["believed_at"].day, row["day"], row["calls"], row["total_tokens"]) for row in rows]
-
-
-FIRST = date(2026, 11, 1)
 
 
 def test_a_belief_is_stated_when_a_day_has_begun_and_never_twice_on_one(host: Host) -> None:
@@ -165,8 +164,6 @@ def test_a_belief_on_its_way_to_the_log_is_not_stated_again(host: Host) -> None:
     append(host.claude(), claude_line("msg_a", 5))
     on(host, 20).ingest()
     believer = beliefs.Believer(lambda: host.now)
-    from projections.read import Tables
-
     with Tables(host.state.published) as tables:
         head = tables.head().seq or 0
         assert [] == believer.events(tables.connection, head)
@@ -175,6 +172,27 @@ def test_a_belief_on_its_way_to_the_log_is_not_stated_again(host: Host) -> None:
         assert [] == believer.events(tables.connection, head)
         on(host, 22)
         assert [] == believer.events(tables.connection, head)
+
+
+def test_a_daemon_states_what_is_believed_when_it_has_read_what_it_slept_through(host: Host) -> None:
+    """
+    Not what its tables held when it started; and the next one, after a kill, not again.
+    """
+    host.now = datetime.now(UTC) - timedelta(days=3)
+    append(host.claude(), claude_line("msg_a", 5))
+    host.ingest()
+    append(host.claude(), claude_line("msg_b", 7, second=1))
+
+    daemon = Daemon(host).start().ready()
+    until(lambda: publications(host), "a belief is published")
+    daemon.kill()
+    daemon.start().ready()
+    append(host.claude(), claude_line("msg_c", 9, second=2))
+    daemon.has_published(3, 51)
+    daemon.stop()
+
+    assert [(FIRST, 2, 32)] == [each[1:] for each in stated(host)]
+    assert 1 == len(publications(host))
 
 
 def test_beliefs_are_no_facts(host: Host) -> None:

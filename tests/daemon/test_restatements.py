@@ -91,12 +91,12 @@ def test_a_belief_can_be_asked_by_its_time_and_compared_with_another(
         on(host, day)
         on(host, day + 1)
 
-    day = ("2026-11-01", "measured")
-    assert [(*day, 15, 15 + 32 + 34, {"late": (2, 66)})] == told(asked(host, capsys)[1])
+    key = ("2026-11-01", "measured")
+    assert [(*key, 15, 15 + 32 + 34, {"late": (2, 66)})] == told(asked(host, capsys)[1])
     since = ("--since", "2026-11-23T13:00")
-    assert [(*day, 47, 81, {"late": (1, 34)})] == told(asked(host, capsys, *since)[1])
+    assert [(*key, 47, 81, {"late": (1, 34)})] == told(asked(host, capsys, *since)[1])
     until = ("--until", "2026-11-23T13:00")
-    assert [(*day, 15, 47, {"late": (1, 32)})] == told(asked(host, capsys, *until)[1])
+    assert [(*key, 15, 47, {"late": (1, 32)})] == told(asked(host, capsys, *until)[1])
     assert [] == list(host.state.temporary.iterdir())
 
 
@@ -104,7 +104,7 @@ def test_what_was_believed_by_other_rules_says_so_and_what_has_no_cause_does_too
     host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    The log is counted up to the belief by today's rules: the difference is the rules'; with the same rules it is nobody's.
+    The log is counted up to the belief by today's rules: the difference is the rules', or, by the same rules, nobody's.
     """
     append(host.claude(), claude_line("msg_a", 5))
     on(host, 20)
