@@ -62,7 +62,7 @@ def test_readme_names_only_commands_that_exist(capsys: pytest.CaptureFixture[str
     """
     with pytest.raises(SystemExit):
         main(["--help"])
-    known = set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
+    known = set(re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE))
     texts = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
     named = {verb for path in texts for verb in re.findall(r"`?tallystick (\w+)", path.read_text())}

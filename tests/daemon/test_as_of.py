@@ -207,15 +207,21 @@ def test_what_was_retired_cannot_be_counted_and_its_totals_are_shown(
     (tmp_path / "copy").mkdir()
     host = Host(tmp_path / "copy")
     shutil.copytree(lived.state.root, host.state.root)
+    closed_before = lived.now - timedelta(days=1, hours=12)
     with Projection.open(host.state) as projection:
-        assert (
-            retire_old(projection, host.state, lived.now - timedelta(days=1, hours=12), lambda: lived.now) is not None
-        )
+        before = projection.connection.execute("SELECT * FROM beliefs ORDER BY ALL").fetchall()
+        assert retire_old(projection, host.state, closed_before, lambda: lived.now) is not None
+        assert before == projection.connection.execute("SELECT * FROM beliefs ORDER BY ALL").fetchall() != []
+    refresh_and_publish(host.settings, anew=True)
 
     with pytest.raises(RetiredThen), tables_as_of(host.settings, "2026-11-20T13:00"):
         pass
     document, _ = usage(host, capsys, "2026-11-22T13:00")
     assert (1, 2) == (document["totals"]["measured"]["calls"], document["retired_calls"])
+    assert 0 == main(["restatements", "--json", "--home", str(host.home), "--state-dir", str(host.state.root)])
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    causes = {each["cause"]: each["difference"]["total_tokens"] for each in row["why"]}
+    assert (30, 15, {"retired": -30, "late": 15}) == (row["then"]["total_tokens"], row["now"]["total_tokens"], causes)
 
 
 def test_a_place_is_kept_from_whoever_tidies_up_while_it_is_used_and_removed_after_a_kill(host: Host) -> None:

@@ -13,7 +13,6 @@ from state.vocabulary import TOTALS_MAX
 from tests.daemon.conftest import Host, claude_line
 from tests.daemon.live import Daemon, append, until
 
-
 #: The day of `claude_line`.
 FIRST = date(2026, 11, 1)
 
