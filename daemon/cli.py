@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _findings_verbs(verbs)
     _repair_verbs(verbs)
     _beliefs_verbs(verbs, usage)
+    _reconcile_verbs(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     _service(verbs)
@@ -292,6 +293,22 @@ def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _verb(actions, "list", _consumer_list, "every registration")
 
 
+def _reconcile_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "disk, log and tables against each other: what is missing, and what can be mended; writes with --apply"
+    reconcile = _verb(verbs, "reconcile", _reconcile, what)
+    reconcile.add_argument("--since", metavar="T", help="only what happened from this day or time on, or 30d, 12h")
+    reconcile.add_argument("--apply", action="store_true", help="read what can be read; without it nothing is")
+    reconcile.add_argument(
+        "--zero-superseded-fallbacks",
+        action="store_true",
+        help="also decide that fallbacks beside a measurement of the same session or task do not count",
+    )
+    reconcile.add_argument("--restore-fallbacks", action="store_true", help="take all those decisions back")
+    reconcile.add_argument("--wait", metavar="SECONDS", help="how long a daemon may take to apply it (default 660)")
+    invariants = _verb(verbs, "invariants", _invariants, "is anything wrong? 0 no, 1 yes, 3 nobody can tell")
+    invariants.add_argument("--context", action="store_true", help="the few lines that an agent's next session sees")
+
+
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     what = "say which checkouts, remotes and names belong to a repository"
     parser = verbs.add_parser("repo", help=what, description=what, allow_abbrev=False)
@@ -367,7 +384,7 @@ def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _service(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    what = "the daemon and its health timer as units of systemd"
+    what = "the daemon and its timers, of health and reconcile, as units of systemd"
     parser = verbs.add_parser("service", help=what, description=what, allow_abbrev=False)
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     for name, help_ in _SERVICE_ACTIONS.items():
@@ -709,6 +726,28 @@ def _consumer_list(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.repair.consumers import list_all
 
     return list_all(settings, as_json=options.json)
+
+
+def _reconcile(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.message_options import seconds
+    from daemon.reconcile.backfill import WAIT_SECONDS
+    from daemon.reconcile.verb import Asked, reconcile
+    from daemon.window import moment_of
+
+    asked = Asked(
+        since=moment_of("--since", options.since),
+        is_applied=options.apply,
+        is_superseding=options.zero_superseded_fallbacks,
+        is_restoring=options.restore_fallbacks,
+        wait_seconds=WAIT_SECONDS if options.wait is None else seconds(options.wait),
+    )
+    return reconcile(settings, asked, as_json=options.json)
+
+
+def _invariants(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.invariants import invariants
+
+    return invariants(settings, is_context=options.context, as_json=options.json)
 
 
 def _count(text: str) -> int:

@@ -334,7 +334,7 @@ class Ingest:
         return False
 
     def _has_nothing_new(self, known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
-        if not _is_unchanged(known, adapter, path, status):
+        if not is_unchanged(known, adapter, path, status):
             return False
         has_unsaid_tail = known.size_bytes > known.offset_bytes and known.tail_hash is None
         return not has_unsaid_tail or path.endswith(".zst") or not self._is_final(status)
@@ -647,7 +647,8 @@ def _is_still_there(known: Cursor, status: os.stat_result) -> bool:
         return False
 
 
-def _is_unchanged(known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
+def is_unchanged(known: Cursor, adapter: Adapter, path: str, status: os.stat_result) -> bool:
+    """Say whether a file is as it was when it was read to where its cursor stands."""
     return (
         known.state == "present"
         and known.size_bytes == status.st_size

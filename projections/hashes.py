@@ -35,13 +35,15 @@ FACTS: Final[dict[str, str]] = {
     "estimates": """
         SELECT
             agent, source_id, source_class, session_id, model, repo, task_id, workstream_id, input_tokens,
-            cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, measured_seq IS NULL
+            cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, measured_seq IS NULL,
+            decided_seq IS NULL
         FROM estimates
     """,
     "hidden_calls": "SELECT agent, line_id, called_at, session_id FROM hidden_calls",
     "inbox": """
         SELECT kind, message_key, receipt, revision, content_hash, producer, CAST(body AS VARCHAR), superseded_count
         FROM inbox
+        WHERE kind <> 'reconciliation'
     """,
     "inbox_rejected": """
         SELECT DISTINCT if(code = 'bad_name', NULL, receipt), code, field, length_bytes FROM inbox_rejected

@@ -677,24 +677,37 @@ class Consumption(Frozen):
 
 
 class Reconciliation(Frozen):
-    """What a reconcile came to, in numbers; the report itself is a file of the state directory."""
+    """
+    What a reconcile came to, in numbers; the report itself is a file of the state directory.
+
+    Null is a number that only tables can tell, where there were none.
+    """
 
     run_by: words.RunBy = Field(description="who ran it")
     is_applied: bool = Field(description="whether it wrote what could be mended safely")
+    is_clean: bool = Field(description="whether nothing of it alarms")
     since: Moment | None = Field(None, description="only what happened from then on; null for everything")
     sessions_on_disk: NonNegativeInt = Field(description="session logs that were found")
     sessions_ingested: NonNegativeInt = Field(description="of which are read to their end")
-    sessions_stale: NonNegativeInt = Field(description="of which grew since they were read")
-    duplicate_source_ids: NonNegativeInt = Field(description="reports under one source id that disagree")
-    fallback_events: NonNegativeInt = Field(description="estimates that completed tasks left")
-    leaked_fallbacks: NonNegativeInt = Field(description="of which stand beside a measurement of the same")
-    superseded_rows: NonNegativeInt = Field(description="statements that do not count")
-    unattributed_sessions: NonNegativeInt = Field(description="sessions that belong to no repository")
-    rows_without_provenance: NonNegativeInt = Field(description="reports that name no source")
-    flatline_days: NonNegativeInt = Field(description="days with signs of work and without a token")
-    recoverable_gaps: NonNegativeInt = Field(description="logs that can still be read")
-    recovered: NonNegativeInt = Field(description="of which were")
-    findings: NonNegativeInt = Field(description="findings that nobody has acknowledged")
+    sessions_stale: NonNegativeInt = Field(description="of which changed since they were read, or were never read")
+    duplicate_source_ids: NonNegativeInt | None = Field(
+        None, description="source ids under which reports disagree, or that count twice"
+    )
+    fallback_events: NonNegativeInt | None = Field(
+        None, description="estimates that completed tasks or old callers left, superseded ones too"
+    )
+    leaked_fallbacks: NonNegativeInt | None = Field(
+        None, description="of which count beside a measurement of the same session or task, undecided"
+    )
+    superseded_rows: NonNegativeInt | None = Field(None, description="statements that do not count")
+    unattributed_sessions: NonNegativeInt | None = Field(None, description="sessions that belong to no repository")
+    rows_without_provenance: NonNegativeInt | None = Field(None, description="reports that name no source")
+    flatline_days: NonNegativeInt | None = Field(None, description="days with signs of work and without a token")
+    recoverable_gaps: NonNegativeInt = Field(description="files that can still be read, and are not")
+    lost_gaps: NonNegativeInt = Field(description="files that went before they were read to their end")
+    unreadable: NonNegativeInt = Field(description="places that cannot be read")
+    recovered: NonNegativeInt = Field(description="files that this very run has brought into the log")
+    findings: NonNegativeInt | None = Field(None, description="findings that alarm and that nobody has acknowledged")
     at: Moment = Field(description="when it ended")
 
 

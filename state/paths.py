@@ -72,6 +72,11 @@ class StatePaths(NamedTuple):
         return self.root / "api-token"
 
     @property
+    def reports(self) -> Path:
+        """What the last reconciles came to, one file each."""
+        return self.root / "reports"
+
+    @property
     def sentinel(self) -> Path:
         """Sessions that the daemon plants itself, to see that they come out again."""
         return self.root / "sentinel"

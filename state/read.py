@@ -5,18 +5,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from state.errors import LogBroken
 from state.files import as_known
 from state.head import Mark
+from state.recover import survey
 from state.segment import Batch, Damage, open_segment
 from state.walk import Opened, Segment, holds, log_id, segments, walk
 
-__all__ = ["Batch", "Mark", "Point", "Slice", "commits", "commits_at", "event_lines", "holds", "last_commit", "slices"]
+__all__ = [
+    "Batch",
+    "Mark",
+    "Point",
+    "Slice",
+    "commits",
+    "commits_at",
+    "cursors",
+    "event_lines",
+    "holds",
+    "last_commit",
+    "slices",
+]
 
 #: Begins each event line, and no line that closes something.
 _EVENT: Final = b'{"q":'
+
+C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +201,22 @@ def commits(log_directory: Path, after_seq: int = -1) -> Iterator[Batch]:
         StateUnusable, LogIoError: A segment cannot be read.
     """
     return (batch for _, batch in _batches(log_directory, segments(log_directory), after_seq, None))
+
+
+def cursors(log_directory: Path, cursor_type: type[C]) -> dict[str, C]:
+    """
+    Return how far each source is read, by key, as committed by now; none where there is no log yet.
+
+    Args:
+        log_directory: The log, or where it will be.
+        cursor_type: What msgspec decodes a cursor to.
+
+    Raises:
+        LogBroken: A segment is missing, doubled or foreign, or nothing of the last one is proven.
+        StateUnusable, LogIoError: A segment cannot be read.
+    """
+    found = segments(log_directory)
+    return survey(log_directory, cursor_type, found, None, full=False).cursors if found else {}
 
 
 def _batches(

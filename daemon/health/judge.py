@@ -48,6 +48,7 @@ _ALWAYS: Final[tuple[Judgement, ...]] = (
     watchers.clock_behind,
     watchers.stamp_failed,
     watchers.reconcile_silent,
+    watchers.invariants_silent,
     watchers.unusable,
 )
 

@@ -10,6 +10,8 @@ from daemon.health.finding import Finding, read_finding
 _SKEW_SECONDS: Final = 60
 #: The reconcile is daily.
 _RECONCILE_SECONDS: Final = 2 * 86_400
+#: Whoever starts sessions asks more often; so does a daily cron.
+_INVARIANTS_SECONDS: Final = 2 * 86_400
 #: Twice what our health timer waits, and what systemd may add, in seconds.
 _TIMER_SECONDS: Final = 660
 
@@ -64,6 +66,15 @@ def reconcile_silent(case: Case) -> Iterator[Finding]:
     if age is not None and age > _RECONCILE_SECONDS:
         message = f"the daily reconcile ran last {age / 3600:.0f} hours ago"
         yield case.found("reconcile_silent", message, case.steps.timers(), held_seconds=age)
+
+
+def invariants_silent(case: Case) -> Iterator[Finding]:
+    """Somebody asked for the invariants once, a harness or a cron, and does no more."""
+    at = case.looked.stamps.get("invariants")
+    age = None if at is None else case.now.timestamp() - at
+    if age is not None and age > _INVARIANTS_SECONDS:
+        message = f"nobody has asked for the invariants for {age / 3600:.0f} hours"
+        yield case.found("invariants_silent", message, case.steps.ask("invariants"), held_seconds=age)
 
 
 def config_refused(case: Case) -> Iterator[Finding]:

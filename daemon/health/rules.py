@@ -30,6 +30,7 @@ Rule = Literal[
     "health_silent",
     "timer_disabled",
     "reconcile_silent",
+    "invariants_silent",
     "drift",
     "flatline",
     "sentinel_lost",
@@ -103,8 +104,11 @@ RULES: Final[dict[Rule, Meaning]] = {
     "health_silent": Meaning(
         "warning", "nobody has asked for health for longer than two windows", "enable the health timer"
     ),
-    "timer_disabled": Meaning("warning", "the timer that asks for health is disabled", "enable it"),
+    "timer_disabled": Meaning("warning", "the timer that asks for health, or the daily one, is disabled", "enable it"),
     "reconcile_silent": Meaning("warning", "the daily reconcile has not run for two days", "enable its timer"),
+    "invariants_silent": Meaning(
+        "warning", "nobody has asked for the invariants for two days", "see who no longer calls `tallystick invariants`"
+    ),
     "drift": Meaning(
         "critical",
         "logs of a version of an agent grow and say less usage than they did, or none: its format changed",

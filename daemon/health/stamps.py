@@ -5,8 +5,8 @@ from typing import Final
 
 from state.paths import StatePaths
 
-#: What leaves a stamp: `tallystick health` asked by a timer, and the daily reconcile.
-STAMPS: Final = ("health", "reconcile")
+#: What leaves a stamp: `tallystick health` asked by a timer, the daily reconcile, and `tallystick invariants`.
+STAMPS: Final = ("health", "reconcile", "invariants")
 
 #: Nobody follows a planted link, nor waits for a pipe.
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

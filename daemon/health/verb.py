@@ -33,7 +33,7 @@ def main(home: str | None, state_directory: str | None, *, as_json: bool) -> int
 
 def health(settings: Settings, *, as_json: bool) -> int:
     """Say how it is; returns 0 ok, 1 warning, 2 critical, 3 unknown, whether somebody can take the answer or not."""
-    case, findings = judged(settings, leaves_stamp=not _is_by_hand())
+    case, findings = judged(settings, leaves_stamp=not is_by_hand())
     answer = json.dumps(document(case, findings), indent=1) if as_json else line(case, findings)
     if not as_json:
         _tell(findings)
@@ -57,7 +57,7 @@ def _stamped(paths: StatePaths) -> str | None:
     return None
 
 
-def _is_by_hand() -> bool:
+def is_by_hand() -> bool:
     """Say whether somebody at a terminal asks: that is no sign of a timer, and must not look like one."""
     return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 

@@ -2,14 +2,15 @@
 -- grain: one report that holds, or one completed task
 -- key: seq
 -- unit: tokens, times in UTC
--- source: token_reports, task_reports, ranked_messages, inbox, reported_calls, usage_measured, usage_allocated
+-- source: token_reports, task_reports, ranked_messages, inbox, reported_calls, usage_measured, usage_allocated, supersessions
 -- refresh: view
 --
 -- A completed task leaves an estimate (task_fallback) only if a report of the completion says that an operator, a hook or an agent made
 -- it; a later report of its key by anybody else takes nothing away while it says completed too. Tokens are null where the report
 -- guessed none. measured_seq is a measured report with its source id, a measured call of the same session, or of the same task and
 -- time (from the task's first report, else a day before, to an hour after): then the estimate does not count. Null: it counts. What
--- was measured has to be more than nothing; a report that names a session asks for that session alone.
+-- was measured has to be more than nothing; a report that names a session asks for that session alone. decided_seq is an operator's decision
+-- that it does not count; null: there is none.
 WITH reported AS (
     SELECT
         seq,
@@ -33,6 +34,7 @@ WITH reported AS (
         cache_write_tokens,
         output_tokens,
         reasoning_tokens,
+        receipt,
         content_hash
     FROM token_reports
     WHERE rank = 1 AND measurement = 'estimated'
@@ -48,6 +50,7 @@ begun AS (
 completions AS (
     SELECT
         m.seq,
+        m.receipt,
         m.content_hash,
         h.body ->> '$.status' AS holding_status,
         coalesce(CAST(m.body ->> '$.at' AS TIMESTAMP), m.created_at) AS stated_at,
@@ -74,6 +77,7 @@ fallbacks AS (
         least(b.first_at, c.stated_at - INTERVAL 1 DAY) AS since,
         c.said.estimated_input_tokens AS input_tokens,
         c.said.estimated_output_tokens AS output_tokens,
+        c.receipt,
         c.content_hash
     FROM completions AS c
     LEFT JOIN begun AS b ON c.said.task_id = b.task_id
@@ -123,8 +127,10 @@ in_task AS (
 )
 SELECT
     g.* EXCLUDE (since, reported_id, provider),
-    coalesce(i.measured_seq, s.measured_seq, t.measured_seq) AS measured_seq
+    coalesce(i.measured_seq, s.measured_seq, t.measured_seq) AS measured_seq,
+    d.seq AS decided_seq
 FROM guessed AS g
 LEFT JOIN in_source AS i ON g.seq = i.seq
 LEFT JOIN in_session AS s ON g.seq = s.seq
 LEFT JOIN in_task AS t ON g.seq = t.seq
+LEFT JOIN supersessions AS d ON g.receipt = d.receipt AND g.content_hash = d.content_hash AND NOT d.is_withdrawn

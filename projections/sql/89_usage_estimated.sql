@@ -42,4 +42,4 @@ SELECT
 FROM estimates AS e
 LEFT JOIN repo_names AS n ON e.repo = n.name
 LEFT JOIN task_workstreams AS w ON e.task_id = w.task_id
-WHERE e.measured_seq IS NULL
+WHERE e.measured_seq IS NULL AND e.decided_seq IS NULL

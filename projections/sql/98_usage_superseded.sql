@@ -6,7 +6,8 @@
 -- refresh: view
 --
 -- For a running total the tokens are null: a total is not usage. Never add these to measured usage. Reports of other programs give way
--- to newer ones (updated) and to an agent's own log (in_log), estimates to what was measured of the same (measured_since).
+-- to newer ones (updated) and to an agent's own log (in_log), estimates to what was measured of the same
+-- (measured_since) or to an operator's decision (operator_decision).
 SELECT
     e.seq,
     s.by_seq,
@@ -57,8 +58,8 @@ INNER JOIN token_reports AS r ON s.seq = r.seq
 UNION ALL BY NAME
 SELECT
     seq,
-    measured_seq AS by_seq,
-    'measured_since' AS reason,
+    coalesce(measured_seq, decided_seq) AS by_seq,
+    CASE WHEN measured_seq IS NOT NULL THEN 'measured_since' ELSE 'operator_decision' END AS reason,
     agent,
     source_id,
     'superseded' AS measurement,
@@ -71,4 +72,4 @@ SELECT
     output_tokens,
     reasoning_tokens
 FROM estimates
-WHERE measured_seq IS NOT NULL
+WHERE measured_seq IS NOT NULL OR decided_seq IS NOT NULL

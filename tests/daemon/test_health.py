@@ -112,6 +112,11 @@ SEEN_AT_ITS_BOUND: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"stamps": {"health": NOW.timestamp(), "reconcile": NOW.timestamp() - 172_801}},
         {"stamps": {"health": NOW.timestamp(), "reconcile": NOW.timestamp() - 172_800}},
     ),
+    (
+        "invariants_silent",
+        {"stamps": {"health": NOW.timestamp(), "invariants": NOW.timestamp() - 172_801}},
+        {"stamps": {"health": NOW.timestamp(), "invariants": NOW.timestamp() - 172_800}},
+    ),
 ]
 
 

@@ -1,0 +1,244 @@
+"""
+What lies on the disk against the marks of the log: what is read, what is not, and what is gone with its bytes.
+
+Nothing is opened: a sweep over all roots and the cursors of the last commits are enough, with a daemon or without.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from daemon.bootstrap import roots
+from daemon.discover import Denied, Found, RootSeen, Seen, sweep
+from daemon.identity import real_path, stored_path
+from daemon.ingest import is_unchanged, key_of
+from daemon.settings import Settings
+from state.cursors import Cursor
+from state.read import cursors
+
+#: Of what is no session log, but is read all the same: a harness's records of sessions.
+_RECORD: Final = "record"
+
+#: `never_read` and `behind` can be read; `unreadable` by whoever gives this user the right; `gone` by nobody.
+Reason = Literal["never_read", "behind", "unreadable", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """
+    A file, or place, of which the log does not hold everything.
+
+    Args:
+        agent: Whose it is.
+        source: Its stored path.
+        reason: Why.
+        modified_at: When it was written last, UTC; null where nobody could look.
+        unread_bytes: How many bytes are behind the mark, or went with the file; null where that is not known.
+        found: The file as it was seen; null for what is not there.
+    """
+
+    agent: str
+    source: str
+    reason: Reason
+    modified_at: datetime | None
+    unread_bytes: int | None
+    found: Found | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what is shown of it."""
+        at = self.modified_at
+        return {
+            "agent": self.agent,
+            "source": self.source,
+            "reason": self.reason,
+            "modified_at": None if at is None else at.isoformat(timespec="seconds"),
+            "unread_bytes": self.unread_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """
+    What one sweep over all roots has come to; counts of session logs.
+
+    Args:
+        on_disk: Logs that were found.
+        ingested: Of which are read to their end.
+        in_progress: Of which were written just now and are being read: neither ingested nor stale yet.
+        gaps: What is left of them, and of everything else that is read.
+    """
+
+    on_disk: int
+    ingested: int
+    in_progress: int
+    gaps: Sequence[Gap]
+
+    @property
+    def stale(self) -> int:
+        """Logs that changed since they were read, or were never read."""
+        return self.on_disk - self.ingested - self.in_progress
+
+    def by(self, *reasons: Reason) -> list[Gap]:
+        """Return the gaps of these reasons."""
+        return [gap for gap in self.gaps if gap.reason in reasons]
+
+    @property
+    def recoverable(self) -> list[Gap]:
+        """What a pass, or the daemon, can still read."""
+        return self.by("never_read", "behind")
+
+
+class Marks:
+    """How far each source is read, by key and by inode: a file may have been read under another name."""
+
+    def __init__(self, known: Mapping[str, Cursor]) -> None:
+        self.known = known
+        self._by_inode = {
+            cursor.generation.rpartition(":")[0]: cursor
+            for cursor in known.values()
+            if cursor.generation and cursor.state in ("present", "moved", "gone")
+        }
+
+    def of(self, found: Found) -> Cursor | None:
+        """Return the mark of a file; ``None`` when it was never met, or only could not be read."""
+        mark = self.known.get(key_of(found.adapter, found.path))
+        if mark is not None and mark.generation and mark.state != "moved":
+            return mark
+        return self._of_other_name(found)
+
+    def holds(self, found: Found) -> bool:
+        """Say whether all of a file is in the log."""
+        mark = self.known.get(key_of(found.adapter, found.path))
+        if mark is not None and is_unchanged(mark, found.adapter, found.path, found.status):
+            return True
+        other = self._of_other_name(found)
+        is_read = other is not None and other.size_bytes == found.status.st_size
+        return is_read or not found.status.st_size
+
+    def has_reached(self, found: Found) -> bool:
+        """Say whether a file is read to where it was when it was found; one that went since is nobody's to read."""
+        mark = self.of(found)
+        is_later = mark is not None and mark.state == "present" and mark.changed_ns >= found.status.st_ctime_ns
+        if mark is not None and is_later and (found.adapter.kind != "lines" or mark.size_bytes >= found.status.st_size):
+            return True
+        return self.holds(found) or not os.path.lexists(found.path)
+
+    def _of_other_name(self, found: Found) -> Cursor | None:
+        """Return the mark under which a file was read that was moved since, or has another name."""
+        other = self._by_inode.get(f"{found.status.st_dev}:{found.status.st_ino}")
+        if other is None or other.agent != found.adapter.agent or other.modified_ns != found.status.st_mtime_ns:
+            return None
+        return None if other.source_path == stored_path(found.path) else other
+
+
+def marks(settings: Settings) -> Marks:
+    """
+    Return how far each source is read, as the log says by now.
+
+    Raises:
+        LogBroken, StateUnusable, LogIoError: The log cannot be read.
+    """
+    return Marks(cursors(settings.state.log_directory, Cursor))
+
+
+def look(settings: Settings, since: datetime | None = None, settled_before: datetime | None = None) -> Disk:
+    """
+    Sweep over all roots, and hold what is found against the marks.
+
+    Args:
+        settings: The home and the log.
+        since: Only files that were written from then on; null for all.
+        settled_before: What was written later is being read at this moment, and is no gap yet; null: nobody reads.
+
+    Raises:
+        LogBroken, StateUnusable, LogIoError: The log cannot be read.
+        AdapterNameTaken: Two adapters have one name.
+    """
+    # The marks first: what is read in between makes no gap, only a mark that is newer than the look.
+    known = marks(settings)
+    seen = list(sweep(roots(settings), settings.zone))
+    files = [each for each in seen if isinstance(each, Found) and _is_since(_modified(each.status), since)]
+    unread = [each for each in files if not known.holds(each)]
+    waiting = [each for each in unread if settled_before is not None and _modified(each.status) >= settled_before]
+    gaps = [_gap(each, known) for each in unread if each not in waiting]
+    gaps += [_denied(each) for each in seen if isinstance(each, Denied)]
+    gaps += [gap for gap in _gone(seen, known) if since is None or (gap.modified_at or since) > since]
+    counts = Counter(each.header.role == _RECORD for each in files)
+    return Disk(
+        on_disk=counts[False],
+        ingested=counts[False] - _logs(unread),
+        in_progress=_logs(waiting),
+        gaps=sorted(gaps, key=lambda gap: (gap.reason, gap.agent, gap.source)),
+    )
+
+
+def _logs(files: Sequence[Found]) -> int:
+    return sum(each.header.role != _RECORD for each in files)
+
+
+def _gap(found: Found, known: Marks) -> Gap:
+    mark, size = known.of(found), found.status.st_size
+    is_plain = found.adapter.kind == "lines" and not found.path.endswith(".zst")
+    read = mark.offset_bytes if mark is not None and is_plain else None
+    return Gap(
+        agent=found.adapter.agent,
+        source=stored_path(found.path),
+        reason="never_read" if mark is None else "behind",
+        modified_at=_modified(found.status),
+        unread_bytes=size if mark is None else size - read if read is not None and size >= read else None,
+        found=found,
+    )
+
+
+def _denied(denied: Denied) -> Gap:
+    return Gap(denied.adapter.agent, stored_path(denied.path), "unreadable", None, None)
+
+
+def _gone(seen: Sequence[Seen], known: Marks) -> Iterator[Gap]:
+    """Yield the files that are not there any more and were not read to their end; those that were are no gap."""
+    there = {key_of(each.adapter, each.path) for each in seen if isinstance(each, Found | Denied)}
+    tops = {(each.adapter.parser, each.path) for each in seen if isinstance(each, RootSeen) and each.exists}
+    for key, mark in known.known.items():
+        if key in there or mark.state not in ("present", "gone", "unreadable") or mark.role == _RECORD:
+            continue
+        lost = _lost_bytes(mark)
+        if lost == 0 or (mark.state != "gone" and not _has_vanished(key, mark, tops)):
+            continue
+        at = datetime.fromtimestamp(mark.modified_ns / 1e9, UTC) if mark.modified_ns else None
+        yield Gap(mark.agent, mark.source_path, "gone", at, lost)
+
+
+def _lost_bytes(mark: Cursor) -> int | None:
+    """Return how many bytes went with a file, as far as it was ever seen; null where that is not known."""
+    if not mark.generation:
+        return None if mark.state == "gone" else 0
+    if mark.content_hash or mark.rows is not None or mark.source_path.endswith(".zst"):
+        return 0
+    if mark.size_bytes < mark.offset_bytes:
+        return None  # it was being read
+    return mark.size_bytes - mark.offset_bytes if mark.tail_hash is None else 0
+
+
+def _has_vanished(key: str, mark: Cursor, tops: set[tuple[str, str]]) -> bool:
+    """Say whether a file went since the last sweep: below a root that is there, where nothing is denied."""
+    path, parser = real_path(mark.source_path), key.partition(":")[0]
+    if not any(parser == of and path.startswith(top + os.sep) for of, top in tops):
+        return False
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _modified(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(max(status.st_mtime, 0.0), UTC)
+
+
+def _is_since(at: datetime, since: datetime | None) -> bool:
+    return since is None or at >= since
