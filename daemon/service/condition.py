@@ -44,6 +44,8 @@ class Condition:
     daemon: Unit
     timer: Unit
     health: Unit
+    reconcile_timer: Unit
+    reconcile: Unit
     has_linger: bool | None
     has_namespaces: bool
 
@@ -62,8 +64,10 @@ class Condition:
             "result": self.daemon.result,
             "has_linger": self.has_linger,
             "has_user_namespaces": self.has_namespaces,
-            "timer": {"unit": self.timer.name, "is_enabled": self.timer.is_enabled, "state": self.timer.state},
-            "health": {"unit": self.health.name, "result": self.health.result, "exit_status": self.health.exit_status},
+            "timer": _timer(self.timer),
+            "health": _service(self.health),
+            "reconcile_timer": _timer(self.reconcile_timer),
+            "reconcile": _service(self.reconcile),
             "findings": [{"message": step.message, "next": step.next} for step in steps],
             "next": next((step.next for step in steps if step.next is not None), None),
         }
@@ -80,6 +84,9 @@ class Condition:
         yield from self._of_daemon()
         if not self.timer.is_enabled or self.timer.state != "active":
             yield Step(f"{self.timer.name} does not ask for health: no alarm reaches anybody", self._command("start"))
+        if not self.reconcile_timer.is_enabled or self.reconcile_timer.state != "active":
+            message = f"{self.reconcile_timer.name} does not ask once a day whether disk, log and tables agree"
+            yield Step(message, self._command("start"))
         if self.has_linger is False:
             message = f"without linger the daemon ends when {self.target.user} logs out"
             yield Step(message, f"loginctl enable-linger {self.target.user}")
@@ -101,6 +108,14 @@ class Condition:
         return shlex.join(["tallystick", "service", verb, *of, *options])
 
 
+def _timer(unit: Unit) -> dict[str, Any]:
+    return {"unit": unit.name, "is_enabled": unit.is_enabled, "state": unit.state}
+
+
+def _service(unit: Unit) -> dict[str, Any]:
+    return {"unit": unit.name, "result": unit.result, "exit_status": unit.exit_status}
+
+
 def condition(target: Target, options: Sequence[str]) -> Condition:
     """Look how the service of *target* stands; with *options* a command means the same home and state directory."""
     systemd = Systemd(target)
@@ -112,6 +127,8 @@ def condition(target: Target, options: Sequence[str]) -> Condition:
         daemon=_unit(target, systemd, target.unit),
         timer=_unit(target, systemd, target.timer),
         health=_unit(target, systemd, target.health),
+        reconcile_timer=_unit(target, systemd, target.reconcile_timer),
+        reconcile=_unit(target, systemd, target.reconcile),
         has_linger=systemd.has_linger(),
         has_namespaces=has_namespaces(),
     )

@@ -28,12 +28,16 @@ _OF_USER: Final = (
     "tallystick.service",
     "tallystick-health.service",
     "tallystick-health.timer",
+    "tallystick-reconcile.service",
+    "tallystick-reconcile.timer",
     "tallystick-alert@.service",
 )
 _OF_SYSTEM: Final = (
     "tallystick@.service",
     "tallystick-health@.service",
     "tallystick-health@.timer",
+    "tallystick-reconcile@.service",
+    "tallystick-reconcile@.timer",
     "tallystick-alert@.service",
     TARGET_UNIT,
 )
@@ -89,6 +93,21 @@ class Target:
         return self.timer.removesuffix(".timer") + ".service"
 
     @property
+    def reconcile_timer(self) -> str:
+        """Has disk, log and tables held against each other, once a day."""
+        return timer_of(self.unit, "reconcile")
+
+    @property
+    def reconcile(self) -> str:
+        """Does it."""
+        return self.reconcile_timer.removesuffix(".timer") + ".service"
+
+    @property
+    def timers(self) -> tuple[str, ...]:
+        """All that is started by the clock."""
+        return self.timer, self.reconcile_timer
+
+    @property
     def shipped(self) -> tuple[str, ...]:
         """Names of the unit files."""
         return _OF_USER if self.manager == "user" else _OF_SYSTEM
@@ -96,7 +115,7 @@ class Target:
     @property
     def drop_ins(self) -> tuple[Path, ...]:
         """What is written for this host and user alone."""
-        return tuple(self.directory / f"{unit}.d" / _DROP_IN for unit in (self.unit, self.health))
+        return tuple(self.directory / f"{unit}.d" / _DROP_IN for unit in (self.unit, self.health, self.reconcile))
 
 
 def own(settings: Settings) -> Target:
@@ -178,7 +197,7 @@ def written(target: Target, command: Path, *, has_namespaces: bool) -> Iterator[
     """Return every file of the service, as path and text: units as they are shipped, then what knows this host."""
     for name in target.shipped:
         yield target.directory / name, files("daemon.service").joinpath("units", name).read_text("utf-8")
-    for path, verb in zip(target.drop_ins, ("run", "health"), strict=True):
+    for path, verb in zip(target.drop_ins, ("run", "health", "reconcile --since 7d"), strict=True):
         yield path, _drop_in(target, command, verb, has_namespaces=has_namespaces)
 
 

@@ -43,13 +43,17 @@ class Standing:
 
 def standing(settings: Settings, system: Sequence[Path] = _SYSTEM, user: Sequence[Path] = _USER) -> Standing:
     """Look what is enabled now."""
-    directories = system if settings.manager == "system" else (settings.user_units, *user)
+    directories = _directories(settings, system, user)
     unit = settings.unit or USER_UNIT
     if settings.unit is None and not any(_is_there(each / unit) for each in directories):
         return Standing()
     return Standing(
         settings.manager, settings.unit, is_enabled(unit, directories), is_enabled(timer_of(unit), directories)
     )
+
+
+def _directories(settings: Settings, system: Sequence[Path] = _SYSTEM, user: Sequence[Path] = _USER) -> Sequence[Path]:
+    return system if settings.manager == "system" else (settings.user_units, *user)
 
 
 def _is_there(path: Path) -> bool:
@@ -59,10 +63,10 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def timer_of(unit: str) -> str:
-    """Return the timer that asks for health of what *unit* runs: `...-health@U.timer` for `tallystick@U.service`."""
+def timer_of(unit: str, watcher: str = "health") -> str:
+    """Return the timer of a *watcher* over what *unit* runs: `...-health@U.timer` for `tallystick@U.service`."""
     stem = unit.removesuffix(".service")
-    return f"tallystick-health{stem.removeprefix('tallystick')}.timer"
+    return f"tallystick-{watcher}{stem.removeprefix('tallystick')}.timer"
 
 
 def is_enabled(unit: str, directories: Iterable[Path]) -> bool | None:
@@ -81,14 +85,31 @@ def _wants(directory: Path) -> Iterator[Path]:
     yield from (entry for entry in entries if entry.suffix in (".wants", ".requires"))
 
 
+#: What nobody is told while a timer is disabled.
+_UNTOLD: Final = {
+    "health": "no alarm of health reaches anybody",
+    "reconcile": "nobody holds disk, log and tables against each other",
+}
+
+
 def judge(settings: Settings, _: datetime, running: Path = RUNNING) -> list[Finding]:
-    """Return that nobody asks for health: what nobody asks for nobody is told."""
-    found = standing(settings)
-    if found.is_timer_enabled is not False or not (settings.unit or running.is_dir()):
-        return []  # where no systemd runs, nothing could enable it
+    """Return that nobody asks for health, or reconciles: what nobody asks for nobody is told."""
+    if not (settings.unit or running.is_dir()):
+        return []  # where no systemd runs, nothing could enable them
     user = (settings.unit or "").partition("@")[2].removesuffix(".service")
     command = f"tallystick service start --system {user}" if user else "tallystick service start"
-    timer = timer_of(settings.unit or USER_UNIT)
     return [
-        Finding("timer_disabled", timer, None, f"{timer} is not enabled: no alarm of health reaches anybody", command)
+        Finding("timer_disabled", timer, None, f"{timer} is not enabled: {untold}", command)
+        for timer, untold in _disabled(settings)
     ]
+
+
+def _disabled(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the timers that are installed and not enabled; an older install may have one of them only."""
+    unit, directories = settings.unit or USER_UNIT, _directories(settings)
+    if standing(settings).is_timer_enabled is False:
+        yield timer_of(unit), _UNTOLD["health"]
+    timer = timer_of(unit, "reconcile")
+    name = timer if "@" not in timer else f"{timer.partition('@')[0]}@.timer"
+    if any(_is_there(each / name) for each in directories) and is_enabled(timer, directories) is False:
+        yield timer, _UNTOLD["reconcile"]

@@ -148,7 +148,9 @@ def uninstall(settings: Settings, asked: Asked) -> int:
     own_files = _of_its_own(of)
     if systemd.is_there and (of.directory / of.shipped[0]).exists():
         is_last = of.directory / TARGET_UNIT in own_files
-        systemd.do("disable", "--quiet", "--now", of.timer, of.unit, *([TARGET_UNIT] if is_last else []))
+        # An install of before a timer was shipped has none, and systemd disables nothing when one unit is unknown.
+        timers = [timer for timer in of.timers if systemd.ask(timer).get("LoadState") == "loaded"]
+        systemd.do("disable", "--quiet", "--now", *timers, of.unit, *([TARGET_UNIT] if is_last else []))
     removed = [path for path in own_files if _remove(path)]
     for path in removed:
         show.out(f"removed {path}")
@@ -172,14 +174,14 @@ def _enable(of: Target, systemd: Systemd) -> None:
     with _readable():
         if of.manager == "system":
             systemd.do("enable", "--quiet", TARGET_UNIT)
-        systemd.do("enable", "--quiet", of.unit, of.timer)
+        systemd.do("enable", "--quiet", of.unit, *of.timers)
     _forget_failures(systemd, of)
-    systemd.do("start", "--no-block", of.unit, of.timer)
+    systemd.do("start", "--no-block", of.unit, *of.timers)
 
 
 def _forget_failures(systemd: Systemd, of: Target) -> None:
     """Let a unit that has failed too often be started again; of one that is not loaded there is nothing to forget."""
-    for unit in (of.unit, of.health):
+    for unit in (of.unit, of.health, of.reconcile):
         if systemd.ask(unit).get("ActiveState") == "failed":
             systemd.do("reset-failed", unit)
 
@@ -252,9 +254,12 @@ def _print(found: Condition) -> None:
     columns = ("unit", "enabled", "state", "result")
     rows = [
         {"unit": each.name, "enabled": each.is_enabled, "state": each.state, "result": each.result}
-        for each in (found.daemon, found.timer, found.health)
+        for each in (found.daemon, found.timer, found.reconcile_timer)
     ]
-    rows[-1] |= {"enabled": None}  # the timer starts it
+    rows += [  # their timers start them
+        {"unit": each.name, "enabled": None, "state": each.state, "result": each.result}
+        for each in (found.health, found.reconcile)
+    ]
     show.table(columns, rows)
     show.out(f"linger: {show.cell(found.has_linger)}   state directory: {found.target.state.root}")
     for step in found.steps():

@@ -19,6 +19,8 @@ SHIPPED = (
     "tallystick-alert@.service",
     "tallystick-health.service",
     "tallystick-health.timer",
+    "tallystick-reconcile.service",
+    "tallystick-reconcile.timer",
     "tallystick.service",
 )
 
@@ -60,9 +62,12 @@ def test_install_writes_the_units_as_they_are_shipped_and_a_drop_in_for_this_hos
     assert f'ExecStart=\nExecStart="{command}" run\n' in drop_in
     assert f'ReadWritePaths=\nReadWritePaths="{state}"\n' in drop_in
     assert f'ExecStart="{command}" health\n' in (units(home) / "tallystick-health.service.d/10-host.conf").read_text()
+    daily = (units(home) / "tallystick-reconcile.service.d/10-host.conf").read_text()
+    assert f'ExecStart=\nExecStart="{command}" reconcile --since 7d\n' in daily
+    assert f'ReadWritePaths=\nReadWritePaths="{state}"\n' in daily
     assert 0o700 == stat.S_IMODE(state.stat().st_mode)
     assert 0o644 == stat.S_IMODE((units(home) / "tallystick.service").stat().st_mode)
-    assert 6 == told.count("wrote ")
+    assert 9 == told.count("wrote ")
 
 
 def test_install_again_changes_nothing_and_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +178,8 @@ def test_status_says_the_next_step(home: Path, capsys: pytest.CaptureFixture[str
     assert (False, "tallystick service install") == (before["is_installed"], before["next"])
     assert (True, False, "tallystick run") == (after["is_installed"], after["is_enabled"], after["next"])
     assert (None, None) == (after["state"], after["has_linger"])
+    assert {"unit": "tallystick-reconcile.timer", "is_enabled": False, "state": None} == after["reconcile_timer"]
+    assert {"unit": "tallystick-reconcile.service", "result": None, "exit_status": None} == after["reconcile"]
 
 
 def test_the_next_step_means_the_same_home_and_state_directory(

@@ -62,6 +62,22 @@ def test_a_disabled_timer_is_found_and_enabling_it_takes_the_finding_away(host: 
     assert [] == service.judge(settings, AT)
 
 
+def test_a_daily_timer_that_is_installed_and_not_enabled_is_found(host: Host, units: Path) -> None:
+    """
+    An install of before it was shipped has none, and that is no finding.
+    """
+    settings = host.settings._replace(user_units=units, manager="user", unit="tallystick.service")
+    for unit, wanted_by in (("tallystick.service", "default.target"), ("tallystick-health.timer", "timers.target")):
+        enable(units, unit, wanted_by)
+    assert [] == service.judge(settings, AT)
+
+    (units / "tallystick-reconcile.timer").touch()
+    assert ["tallystick-reconcile.timer"] == [found.source for found in service.judge(settings, AT)]
+
+    enable(units, "tallystick-reconcile.timer", "timers.target")
+    assert [] == service.judge(settings, AT)
+
+
 def test_a_daemon_that_somebody_typed_tells_of_the_units_beside_it(host: Host, units: Path) -> None:
     """
     It has no unit of its own, and still sees that those of its user are disabled.

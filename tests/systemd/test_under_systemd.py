@@ -15,6 +15,7 @@ from tests.systemd.machine import HOME, USER, Machine, booted
 LOG = HOME / f".claude/projects/-srv-repo/{SESSION}.jsonl"
 STATE = {"user": HOME / ".local/state/tallystick", "system": Path("/var/lib/tallystick") / USER}
 UNIT = {"user": "tallystick.service", "system": f"tallystick@{USER}.service"}
+RECONCILE = {"user": "tallystick-reconcile.service", "system": f"tallystick-reconcile@{USER}.service"}
 HEALTH = {"user": "tallystick-health.service", "system": f"tallystick-health@{USER}.service"}
 
 #: What takes a minute in the product takes seconds here.
@@ -123,6 +124,23 @@ class Service:
             said = self.tallystick("health", "--json") + self.systemctl("show", unit) + self.machine.log("-n", "200")
             pytest.fail(f"in vain: health ends with {status}: {said}")
 
+    def reconciles(self, status: int) -> None:
+        """Let the daily unit run now: what it finds is a failure, which raises the alarm."""
+        unit = RECONCILE[self.manager]
+        self.systemctl("start", unit, is_fine=True)
+        said = self.machine.log("-n", "50")
+        assert str(status) == self.asked("ExecMainStatus", unit), said
+        assert ("exit-code" if status else "success") == self.asked("Result", unit), said
+        assert self.machine.path(STATE[self.manager] / "reconcile.stamp").exists()
+
+    def task_without_tokens(self) -> None:
+        """Report a turn of an agent of which nothing is measured, and wait until that is in the tables."""
+        body = json.dumps({"agent": "codex", "what": "turn_ended"})
+        self.machine.write(HOME / "turn.json", body)
+        self.tallystick("inbox", "submit", "--kind", "activity", str(HOME / "turn.json"))
+        query = "SELECT count(*) AS n FROM flatlines WHERE is_flatline"
+        until(lambda: '"n": 1' in self.tallystick("sql", query, "--json"), "the flatline is in the tables")
+
     def tells(self, text: str) -> None:
         """Wait until the journal says so."""
         until(lambda: text in self.machine.log(), f"the journal says {text}")
@@ -160,6 +178,8 @@ def test_the_user_service_is_ready_counts_and_can_write_nowhere_else(machine: Ma
         standing["has_linger"],
         standing["next"],
     )
+    assert (True, "active") == (standing["reconcile_timer"]["is_enabled"], standing["reconcile_timer"]["state"])
+    service.reconciles(0)
     machine.user("tallystick", "service", "reload")
     service.tells("event=config_reloaded")
     service.is_active()
@@ -180,6 +200,10 @@ def test_the_template_is_ready_counts_and_can_write_nowhere_else(machine: Machin
     assert "could read a key" not in machine.log()
     assert USER == machine.root("ps", "-o", "user=", "-p", str(service.pid)).strip()
     service.health_ends_with(0)
+    service.reconciles(0)
+    service.task_without_tokens()
+    service.reconciles(1)
+    service.tells(f"tallystick alarm: {RECONCILE['system']} failed")
     service.systemctl("stop", UNIT["system"])
     service.health_ends_with(2)
     service.tells(f"tallystick alarm: {HEALTH['system']} failed")

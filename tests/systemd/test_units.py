@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).resolve().parent.parent.parent / "systemd"
-SERVICES = ("tallystick.service", "tallystick@.service", "tallystick-health.service", "tallystick-health@.service")
+SERVICES = (
+    "tallystick.service",
+    "tallystick@.service",
+    "tallystick-health.service",
+    "tallystick-health@.service",
+    "tallystick-reconcile.service",
+    "tallystick-reconcile@.service",
+)
 #: What the units run, and the targets of systemd itself that they name.
 COMMANDS = ("usr/local/bin/tallystick", "root/.local/bin/tallystick", "bin/sh", "bin/kill")
 TARGETS = ("basic", "default", "multi-user", "nss-user-lookup", "remote-fs", "shutdown", "sysinit", "timers")
@@ -59,7 +66,7 @@ def test_systemd_understands_every_unit(root: Path) -> None:
     """
     `verify` has nothing to say: no misspelt name, no command that is not there, no unknown unit.
     """
-    assert 8 == len(unit_names())
+    assert 12 == len(unit_names())
     assert (0, "") == verified(root, *unit_names())
 
 
@@ -73,7 +80,7 @@ def test_a_misspelt_line_would_be_noticed(root: Path) -> None:
     assert "'ProtectsSystem'" in verified(root, "tallystick@ann.service")[1]
 
 
-@pytest.mark.parametrize("unit", ["tallystick@.service", "tallystick-health@.service"])
+@pytest.mark.parametrize("unit", ["tallystick@.service", "tallystick-health@.service", "tallystick-reconcile@.service"])
 def test_the_exposure_of_a_template_is_half_a_point_at_most(unit: str) -> None:
     """
     Of ten; what is left is a daemon that reads homes and talks to systemd.
@@ -87,24 +94,42 @@ def test_the_exposure_of_a_template_is_half_a_point_at_most(unit: str) -> None:
 
 def test_all_services_are_hardened_alike() -> None:
     """
-    What the daemon may not do, the health that looks at it may not do either, and the templates allow less still.
+    What the daemon may not do, those that look at it may not do either, and the templates allow less still.
     """
     hardening = {name: set(HARDENING.findall((UNITS / name).read_text())) for name in SERVICES}
 
     assert "PrivateUsers=yes" in hardening["tallystick.service"]
-    assert hardening["tallystick.service"] == hardening["tallystick-health.service"]
-    assert hardening["tallystick@.service"] == hardening["tallystick-health@.service"]
+    for watcher in ("health", "reconcile"):
+        assert hardening["tallystick.service"] == hardening[f"tallystick-{watcher}.service"]
+        assert hardening["tallystick@.service"] == hardening[f"tallystick-{watcher}@.service"]
     assert hardening["tallystick.service"] < hardening["tallystick@.service"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_failure_raises_the_alarm(name: str) -> None:
     """
-    The daemon that was started too often, and a health that is critical or unknown; a warning is no failure.
+    The daemon that was started too often, a health that is critical or unknown, and whatever the daily reconcile finds:
+    a warning of health is no failure, a finding of the reconcile is.
     """
     text = (UNITS / name).read_text()
 
     assert "\nOnFailure=tallystick-alert@%n.service\n" in text
+    # It hides what says which boot this is, without which no heartbeat can be judged.
+    assert "ProcSubset" not in text
+    if "reconcile" in name:
+        assert "SuccessExitStatus" not in text
+        assert "\nStartLimitIntervalSec=0\n" in text
     if "health" in name:
         assert "\nSuccessExitStatus=1\n" in text
         assert "\nStartLimitIntervalSec=0\n" in text
+
+
+@pytest.mark.parametrize("name", ["tallystick-reconcile.timer", "tallystick-reconcile@.timer"])
+def test_the_reconcile_is_daily_and_made_up_for(name: str) -> None:
+    """
+    A machine that was off at midnight reconciles when it is on again.
+    """
+    text = (UNITS / name).read_text()
+
+    assert "\nOnCalendar=daily\n" in text
+    assert "\nPersistent=true\n" in text
