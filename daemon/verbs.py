@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon import show
@@ -10,6 +11,8 @@ from daemon.health.finding import Finding
 from daemon.lag import lag_events
 from daemon.living import Living, living
 from daemon.options import BadOption
+from daemon.reconcile.age import last_run
+from daemon.reconcile.age import shown as shown_run
 from daemon.settings import Settings
 from daemon.usage_verb import SHOWN_TOKENS
 from projections.read import Tables, plain
@@ -162,6 +165,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         lag = lag_events(head, settings)
         losses = tables.losses()
         unreadable = tables.rows(_UNREADABLE)
+        reconciled = last_run(tables, datetime.now(UTC))
     log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
     document: dict[str, Any] = {
         "schema": "tallystick.status/1",
@@ -174,6 +178,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
         "projection_lag_events": lag,
         "daemon": daemon.document(),
         "findings": [finding.document() for finding in daemon.findings],
+        "reconciled": reconciled,
         "lost_events": losses,
         **sources,
         "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
@@ -186,6 +191,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
             f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
         )
         show.out(_daemon_line(document["daemon"]))
+        show.out(shown_run(reconciled))
     texts = [_told(finding) for finding in daemon.findings]
     if not daemon.is_running:
         texts += _told_by_tables(sources, unreadable, lag)

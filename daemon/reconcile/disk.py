@@ -22,8 +22,9 @@ from state.read import cursors
 #: Of what is no session log, but is read all the same: a harness's records of sessions.
 _RECORD: Final = "record"
 
-#: `never_read` and `behind` can be read; `unreadable` by whoever gives this user the right; `gone` by nobody.
-Reason = Literal["never_read", "behind", "unreadable", "gone"]
+#: `never_read` and `behind` can be read; `unreadable` by whoever gives this user the right; `gone` by nobody: the file
+#: went while it was being read. `half_line`: it went with the beginning of a line, which is what a killed agent leaves.
+Reason = Literal["never_read", "behind", "unreadable", "gone", "half_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,31 +200,37 @@ def _denied(denied: Denied) -> Gap:
 
 def _gone(seen: Sequence[Seen], known: Marks) -> Iterator[Gap]:
     """Yield the files that are not there any more and were not read to their end; those that were are no gap."""
+    kinds = {each.adapter.parser: each.adapter.kind for each in seen if isinstance(each, RootSeen)}
     there = {key_of(each.adapter, each.path) for each in seen if isinstance(each, Found | Denied)}
     tops = {(each.adapter.parser, each.path) for each in seen if isinstance(each, RootSeen) and each.exists}
     for key, mark in known.known.items():
-        if key in there or mark.state not in ("present", "gone", "unreadable") or mark.role == _RECORD:
+        if key in there or mark.role == _RECORD or kinds.get(key.partition(":")[0]) != "lines":
+            continue  # a document or a database is read whole, or it was not read
+        if mark.state != "gone" and not _has_vanished(key, mark, tops):
             continue
         lost = _lost_bytes(mark)
-        if lost == 0 or (mark.state != "gone" and not _has_vanished(key, mark, tops)):
-            continue
         at = datetime.fromtimestamp(mark.modified_ns / 1e9, UTC) if mark.modified_ns else None
-        yield Gap(mark.agent, mark.source_path, "gone", at, lost)
+        if lost != 0:
+            yield Gap(mark.agent, mark.source_path, "gone" if lost is None else "half_line", at, lost)
 
 
 def _lost_bytes(mark: Cursor) -> int | None:
-    """Return how many bytes went with a file, as far as it was ever seen; null where that is not known."""
-    if not mark.generation:
-        return None if mark.state == "gone" else 0
-    if mark.content_hash or mark.rows is not None or mark.source_path.endswith(".zst"):
+    """
+    Return how many bytes went with a file as it was seen last; null where that is not known, as it was being read.
+
+    A place that could never be read has held nobody knows what; health told of it while it was there.
+    """
+    if not mark.generation or mark.source_path.endswith(".zst"):
         return 0
     if mark.size_bytes < mark.offset_bytes:
-        return None  # it was being read
+        return None
     return mark.size_bytes - mark.offset_bytes if mark.tail_hash is None else 0
 
 
 def _has_vanished(key: str, mark: Cursor, tops: set[tuple[str, str]]) -> bool:
     """Say whether a file went since the last sweep: below a root that is there, where nothing is denied."""
+    if mark.state not in ("present", "unreadable"):
+        return False
     path, parser = real_path(mark.source_path), key.partition(":")[0]
     if not any(parser == of and path.startswith(top + os.sep) for of, top in tops):
         return False

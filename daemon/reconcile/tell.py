@@ -24,7 +24,7 @@ def _lines(report: Report) -> Iterator[tuple[str, str, bool]]:
     text = f"{disk.on_disk:,} on disk, {disk.ingested:,} ingested, {disk.stale:,} stale"
     yield "sessions", f"{text}, {disk.in_progress:,} being written" if disk.in_progress else text, not disk.on_disk
     yield from _gaps("gaps", "logs can still be read", disk.recoverable)
-    yield from _gaps("lost", "logs went before they were read to their end", disk.by("gone"))
+    yield from _gaps("lost", "logs went while they were being read", disk.by("gone"))
     yield from _gaps("unreadable", "places cannot be read", disk.by("unreadable"))
     if report.recovered:
         yield "recovered", f"{len(report.recovered):,} logs were read", False

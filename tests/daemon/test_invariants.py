@@ -103,20 +103,22 @@ def test_where_there_are_no_tables_nobody_can_tell(host: Host, invariants: Invar
     assert has_state == host.state.root.exists()
 
 
-def test_tables_that_are_damaged_and_a_daemon_that_died_are_both_told(host: Host, invariants: Invariants) -> None:
+def test_tables_that_are_damaged_and_a_daemon_that_was_stopped_are_both_told(
+    host: Host, invariants: Invariants
+) -> None:
     """
     What is violated is known, whatever else is not.
     """
     append(host.claude(), claude_line("msg_a", 5))
     with daemon(host) as running:
         until(host.state.published.exists, "tables are published")
-        running.kill()
+        assert 0 == running.stop()
     host.state.published.write_bytes(b"\0" * 8192)
 
     code, said = invariants("--json")
 
     rules = {each["rule"]: each["kind"] for each in json.loads(said)["violations"]}
-    assert (1, "unknown", "health") == (code, rules["findings_unknown"], rules["heartbeat_stale"])
+    assert (1, "unknown", "health") == (code, rules["findings_unknown"], rules["daemon_stopped"])
 
 
 def test_its_own_silence_is_told_to_others_and_not_by_itself(host: Host, invariants: Invariants) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from daemon.bootstrap import open_log
 from daemon.cli import main
 from daemon.inbox_client import submit
+from daemon.reconcile.fallbacks import superseding
+from projections.read import Tables
+from state.cursors import Cursor
 from tests.daemon import live
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines
 from tests.daemon.live import append, daemon, until
@@ -165,28 +169,30 @@ def test_without_apply_nothing_is_read(host: Host, reconcile: Reconcile) -> None
     assert host.state.stamp("reconcile").exists()
 
 
-def test_a_log_that_went_unread_is_told_with_what_was_lost(host: Host, reconcile: Reconcile) -> None:
+def test_a_log_that_went_is_told_with_what_was_lost(host: Host, reconcile: Reconcile) -> None:
     """
-    One that was read to its end before it went is no gap; of the other the bytes that were seen and not read.
+    One that was read to its end before it went is no gap, and half a line is what a killed agent leaves. What went
+    while it was being read is a loss, and nobody knows how much.
     """
     append(host.claude("read"), claude_line("msg_a", 5))
     half = claude_line("msg_c", 5)[:40]
-    append(host.claude("lost"), claude_line("msg_b", 5) + half)
-    host.ingest()
-    with_tail = host.rows("SELECT size_bytes - offset_bytes AS n FROM high_water_marks ORDER BY n DESC")[0]["n"]
-    assert len(half) == with_tail
-    for name in ("read", "lost"):
-        host.claude(name).unlink()
+    append(host.claude("half"), claude_line("msg_b", 5) + half)
     append(host.claude("still"), claude_line("msg_d", 5))
     host.ingest()
+    cut = host.claude("cut")
+    mark = Cursor("claude_code", str(cut), "1:2:3", 1, offset_bytes=500, name="cut", role="main", state="gone")
+    with open_log(host.settings) as log:
+        log.append([], {f"claude_code:{cut}": mark})
+    for name in ("read", "half"):
+        host.claude(name).unlink()
 
     report = reconcile()
 
-    assert [("gone", "lost.jsonl", len(half))] == [
+    expected = [("gone", "cut.jsonl", None), ("half_line", "half.jsonl", len(half))]
+    assert expected == [
         (gap["reason"], Path(gap["source"]).name, gap["unread_bytes"]) for gap in report["gaps"]["rows"]
     ]
     assert (["lost_gap"], 1) == (alarms(report), report["gaps"]["lost"])
-    assert (3, 45) == host.totals()
     assert [] == reconcile("--since", "2100-01-01")["gaps"]["rows"]
 
 
@@ -297,8 +303,8 @@ def test_fallbacks_are_superseded_only_when_asked_for_and_it_can_be_undone(mixed
     assert (1, "kept", ["AB-2", "AB-3"]) == (undone["fallback_decisions"], states(mixed)["AB-3"], estimated(mixed))
     assert "leaked_fallback" not in undone["alarms"]
 
-    again = reconcile("--zero-superseded-fallbacks", "--apply")
-    assert (1, 1) == (again["fallback_decisions"], again["fallbacks"]["operator_decision"])
+    with Tables(mixed.state.published) as tables:
+        assert 1 == len(superseding(tables))  # asked for again, it is decided again
     task(mixed, "AB-3", "2026-11-06", session_id="elsewhere", estimated_output_tokens=60)
     mixed.ingest()
     assert "leaked" == states(mixed)["AB-3"]
@@ -328,7 +334,9 @@ def test_findings_of_the_records_are_in_the_report_and_alarm(
 # -- what a run leaves behind -----------------------------------------------------------------------------------------
 
 
-def test_a_second_apply_does_nothing_and_every_run_is_evidence_with_an_age(host: Host, reconcile: Reconcile) -> None:
+def test_a_second_apply_does_nothing_and_every_run_is_evidence_with_an_age(
+    host: Host, reconcile: Reconcile, capsys: pytest.CaptureFixture[str]
+) -> None:
     """
     The second adds nothing to the log but its own trace. The report is a file of this user's alone, without content;
     of those only the newest are kept.
@@ -349,6 +357,10 @@ def test_a_second_apply_does_nothing_and_every_run_is_evidence_with_an_age(host:
     assert 30 == len(kept)
     assert report == json.loads(kept[-1].read_text()) | {"exit": 0}
     assert 0o600 == stat.S_IMODE(kept[-1].stat().st_mode)
+    capsys.readouterr()
+    main(["status", "--json", "--home", str(host.home), "--state-dir", str(host.state.root)])
+    told = json.loads(capsys.readouterr().out)["reconciled"]
+    assert (True, True) == (told["is_clean"], 0 <= told["age_seconds"] < 3600)
     assert [("reconcile", "timer", 2, "clean")] == [
         (row["watcher"], row["name"], row["runs"], row["outcome"]) for row in host.rows("SELECT * FROM runs")
     ]
