@@ -10,6 +10,8 @@ from state.vocabulary import MessageCode
 #: Parts of a report that are added up; the others are of which.
 _SUMMED: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
 _PARTS: Final = ("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens", "provider_total_tokens")
+#: Rows of an old table that name a source, and hence may be measured.
+_SOURCED: Final = (None, "session_backfill", "provider_call")
 _NEEDED_OF_MEASURED: Final = ("provider", "source_id", "raw_usage")
 
 
@@ -51,6 +53,10 @@ def _hold_tokens(report: TokenReport) -> None:
                 raise Refused("needs_provenance", f"body.{name}")
         if report.source_class == "legacy_post":
             raise Refused("contradicts", "body.source_class")
+        if report.legacy_class not in _SOURCED:
+            raise Refused("contradicts", "body.legacy_class")
+    if report.is_withdrawn and report.legacy_class is None:
+        raise Refused("contradicts", "body.is_withdrawn")
     if all(getattr(report, name) is None for name in _SUMMED):
         raise Refused("missing_field", "body.input_tokens")
     if (report.reasoning_tokens or 0) > (report.output_tokens or 0):

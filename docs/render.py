@@ -70,6 +70,7 @@ _MESSAGE_WORDS = (
     "ActivityKind",
     "ReportScope",
     "ReportClass",
+    "LegacyClass",
 )
 
 _MARK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)

@@ -574,6 +574,10 @@ class TokenReport(Frozen):
     raw_usage: dict[RawName, Tokens] | None = Field(
         None, description="the provider's numbers verbatim, names inside names joined by a point"
     )
+    legacy_class: words.LegacyClass | None = Field(
+        None, description="what the row of an old token table was that this is; null for any other report"
+    )
+    is_withdrawn: bool | None = Field(None, description="whether such a row is taken back; null when not")
 
 
 class Allocation(Frozen):

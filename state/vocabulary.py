@@ -58,6 +58,7 @@ KnownSourceClass = Literal[
     "manual",  #: an operator's declaration
     "task_fallback",  #: an estimate left by a finished task
     "legacy_post",  #: numbers of an old caller, without provenance
+    "legacy_import",  #: a row of an old token table that names its source
 ]
 
 #: How the figure of a statement is to be read.
@@ -249,6 +250,20 @@ ReportClass = Literal[
     "llm_connect",  #: a program that called the provider itself
     "manual",  #: an operator's declaration
     "legacy_post",  #: an old caller that knows sums and nothing else
+    "legacy_import",  #: a row of an old token table that names its source
+]
+
+#: What a row of an old token table was, by its structured fields first and by the known forms of its note second.
+LegacyClass = Literal[
+    "session_backfill",  #: total of an agent's session, restored from its log: it names the session
+    "provider_call",  #: a call that it names by the provider's id
+    "hook_report",  #: what a hook noted when a task was completed; no session or call is named by it
+    "task_fallback",  #: heuristic that a completed task left behind
+    "declared",  #: somebody typed it
+    "no_provenance",  #: numbers, and nothing that says where they are from
+    "bulk_side_effect",  #: left by a bulk import, a status sync or a consistency run: nobody used these tokens
+    "allocated_share",  #: a share of another row: the same tokens once more
+    "superseded",  #: taken back by the old table itself: marked so, or set to zero
 ]
 
 #: What a directory was when it was looked at.
@@ -395,6 +410,9 @@ EventKind = Literal[
 #: Who may leave an estimate behind when a task is completed without measured evidence. Any other word, and none, never
 #: does: not an import, a status sync, a migration, a consistency run.
 ESTIMATING_ORIGINS: Final = ("operator", "hook", "agent")
+
+#: Rows of an old table that are kept and count nowhere: nobody used these tokens, or another row has them.
+SET_ASIDE_CLASSES: Final = ("bulk_side_effect", "allocated_share", "superseded")
 
 #: How a branch and a commit name a task where the operator's configuration says nothing: `feature/ABC-12-login`, and
 #: the trailer `Task: ABC-12`. No branch names a workstream by itself.

@@ -28,7 +28,7 @@ held AS MATERIALIZED (
         *,
         CASE WHEN scope = 'session' THEN coalesce(session_id, source_id) ELSE source_id END AS whole_session_id
     FROM token_reports
-    WHERE rank = 1 AND measurement = 'measured'
+    WHERE rank = 1 AND measurement = 'measured' AND set_aside IS NULL
 ),
 same_call AS (
     SELECT

@@ -6,8 +6,9 @@
 -- refresh: view
 --
 -- For a running total the tokens are null: a total is not usage. Never add these to measured usage. Reports of other programs give way
--- to newer ones (updated) and to an agent's own log (in_log), estimates to what was measured of the same
--- (measured_since) or to an operator's decision (operator_decision).
+-- to newer ones (updated) and to an agent's own log (in_log), estimates to what was measured of the same (measured_since) or to an
+-- operator's decision (operator_decision). Rows of an old table are taken back (withdrawn), were never usage (not_usage, by_seq null), or
+-- are fallbacks of a task that has one (one_per_task).
 SELECT
     e.seq,
     s.by_seq,
