@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     _repair_verbs(verbs)
     _beliefs_verbs(verbs, usage)
     _reconcile_verbs(verbs)
+    _import_verb(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
     _service(verbs)
@@ -307,6 +308,27 @@ def _reconcile_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     reconcile.add_argument("--wait", metavar="SECONDS", help="how long a daemon may take to apply it (default 660)")
     invariants = _verb(verbs, "invariants", _invariants, "is anything wrong? 0 no, 1 yes, 3 nobody can tell")
     invariants.add_argument("--context", action="store_true", help="the few lines that an agent's next session sees")
+
+
+def _import_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "rows of an old token table: each classified, none promoted to measured without a source"
+    table = _verb(verbs, "import", _import, what)
+    table.add_argument("file", metavar="FILE", help="an export of it; docs/migration.md has the columns")
+    table.add_argument("--format", metavar="F", help="csv, json or ndjson (default: by the file's suffix)")
+    table.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="a column of the file is one of ours; OLD= for none",
+    )
+    table.add_argument(
+        "--note", action="append", default=[], metavar="CLASS=TEXT", help="notes that begin so are of this class"
+    )
+    table.add_argument("--table", default="token_events", metavar="NAME", help="its name (default token_events)")
+    table.add_argument("--timezone", metavar="ZONE", help="zone of times that state none; else such a row is refused")
+    table.add_argument("--dry-run", action="store_true", help="write nothing, show what would come of it")
+    table.add_argument("--undo", action="store_true", help="take back the rows that stand in the file")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -748,6 +770,22 @@ def _invariants(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.invariants import invariants
 
     return invariants(settings, is_context=options.context, as_json=options.json)
+
+
+def _import(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.migration.verb import Asked, run_import
+
+    asked = Asked(
+        file=options.file,
+        format=options.format,
+        columns=options.map,
+        notes=options.note,
+        table=options.table,
+        timezone=options.timezone,
+        is_dry_run=options.dry_run,
+        is_undo=options.undo,
+    )
+    return run_import(settings, asked, as_json=options.json)
 
 
 def _count(text: str) -> int:

@@ -103,6 +103,15 @@ class Recorded:
         rows = self._asked(f"content_hash IS NOT NULL ORDER BY seq DESC LIMIT {limit:d}", ())
         return [*rows[::-1], *(each for each in self._newer if each.content_hash is not None)][-limit:]
 
+    def held(self, kind: str, prefix: str) -> dict[str, Told]:
+        """Return by key the messages of *kind* that hold, of the keys that begin with *prefix*."""
+        rivals = self._about(
+            "content_hash IS NOT NULL AND kind = ? AND starts_with(message_key, ?)",
+            [kind, prefix],
+            lambda each: each.content_hash is not None and each.kind == kind and (each.key or "").startswith(prefix),
+        )
+        return {each.key or "": each for each in sorted(rivals, key=lambda each: each.rank)}
+
     def rejections(self) -> dict[str, dict[str, str | None]]:
         """Return why each rejected message was, by receipt; the last reason where there are several."""
         found = self._about("code IS NOT NULL AND receipt IS NOT NULL", [], lambda each: each.code is not None)

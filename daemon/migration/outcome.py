@@ -1,0 +1,124 @@
+"""
+What rows of an old table came to in the tables: what counts, as what, and what does not, and why.
+
+Asked of the published tables after an import; before one, of a copy of them to which its messages were added.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import duckdb
+
+from daemon.inbox_client import Sealed
+from daemon.message import check
+from daemon.settings import Settings
+from projections.build import Projection
+from state.paths import StatePaths
+
+#: What becomes of a row; the rest are reasons of usage_superseded.
+COUNTED: Final = ("measured", "estimated")
+
+_FATES: Final = """
+    WITH fates AS (
+        SELECT seq, 'estimated' AS fate FROM usage_estimated
+        UNION ALL
+        SELECT seq, 'measured' AS fate FROM reported_calls WHERE logged_seq IS NULL
+        UNION ALL
+        SELECT seq, reason AS fate FROM usage_superseded
+    )
+    SELECT
+        r.legacy_class,
+        coalesce(f.fate, r.set_aside) AS fate,
+        count(*) AS rows,
+        CAST(sum(r.input_tokens) AS BIGINT) AS input_tokens,
+        CAST(sum(r.cache_read_tokens) AS BIGINT) AS cache_read_tokens,
+        CAST(sum(r.output_tokens) AS BIGINT) AS output_tokens
+    FROM token_reports AS r
+    INNER JOIN inbox AS i ON r.seq = i.seq
+    LEFT JOIN fates AS f ON r.seq = f.seq
+    WHERE r.legacy_class IS NOT NULL AND r.message_key IN (SELECT unnest($keys))
+    GROUP BY ALL
+    ORDER BY ALL
+"""
+
+_MEASURED: Final = """
+    SELECT count(*) AS calls, CAST(coalesce(sum(total_tokens), 0) AS BIGINT) AS total_tokens FROM usage_measured
+"""
+
+
+def fates(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what became of the rows under *keys*: a line for each class and fate, with rows and tokens."""
+    return _rows(connection.execute(_FATES, {"keys": list(keys)}))
+
+
+def measured(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Return calls and tokens of everything that counts as measured."""
+    return _rows(connection.execute(_MEASURED))[0]
+
+
+@contextmanager
+def as_if(settings: Settings, messages: Sequence[Sealed]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give the tables as they would be with *messages* in the log, in a directory of their own."""
+    with TemporaryDirectory(prefix="tallystick-import-") as directory:
+        copy = _copy(settings, Path(directory))
+        with duckdb.connect(str(copy)) as connection:
+            _add(connection, messages, Path(directory) / "messages.ndjson")
+            yield connection
+
+
+def _copy(settings: Settings, directory: Path) -> Path:
+    copy = directory / "as-if.duckdb"
+    if settings.state.published.exists():
+        shutil.copyfile(settings.state.published, copy)
+        return copy
+    empty = StatePaths(directory / "empty")
+    empty.create()
+    Projection.open(empty).close()
+    return empty.projection
+
+
+def _add(connection: duckdb.DuckDBPyConnection, messages: Sequence[Sealed], file: Path) -> None:
+    with file.open("w", encoding="ascii") as written:
+        written.writelines(_event(place, each) for place, each in enumerate(messages, start=1))
+    connection.execute(_ADDED, {"file": str(file)})
+
+
+def _event(place: int, message: Sealed) -> str:
+    checked, stated = check(message.content), json.loads(message.content)
+    names = ("kind", "producer", "key", "revision")
+    event = {name: stated.get(name) for name in names}
+    event |= {"place": place, "receipt": message.receipt, "content_hash": checked.content_hash}
+    return json.dumps(event | {"body": stated["body"]}) + "\n"
+
+
+_ADDED: Final = """
+    INSERT INTO events BY NAME
+    SELECT
+        (SELECT log_id FROM projection) AS log_id,
+        (SELECT coalesce(max(seq), -1) FROM events) + place AS seq,
+        kind,
+        producer,
+        key AS message_key,
+        revision,
+        receipt,
+        content_hash,
+        body
+    FROM read_json(
+        $file,
+        format = 'newline_delimited',
+        columns = {
+            'place': 'BIGINT', 'kind': 'VARCHAR', 'producer': 'VARCHAR', 'key': 'VARCHAR', 'revision': 'BIGINT',
+            'receipt': 'VARCHAR', 'content_hash': 'VARCHAR', 'body': 'JSON'
+        }
+    )
+"""
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
