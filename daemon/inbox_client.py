@@ -72,6 +72,7 @@ class Sealed:
 
     receipt: str
     content: bytes
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def sealed(letter: Letter, now: datetime | None = None) -> Sealed:
     message["created_at"] = written if letter.created_at is None else letter.created_at
     try:
         content = json.dumps(message).encode("ascii")
-        return Sealed(check(content).receipt or os.urandom(16).hex(), content)
+        found = check(content)
+        return Sealed(found.receipt or os.urandom(16).hex(), content, found.content_hash)
     except (TypeError, ValueError, RecursionError):
         raise Refused("invalid_json") from None  # their text may quote the body
 

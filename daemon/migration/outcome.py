@@ -15,32 +15,24 @@ from typing import Any, Final
 import duckdb
 
 from daemon.inbox_client import Sealed
-from daemon.message import check
 from daemon.settings import Settings
 from projections.build import Projection
 from state.paths import StatePaths
 
-#: What becomes of a row; the rest are reasons of usage_superseded.
+#: What becomes of a row that counts; the rest are reasons of usage_superseded.
 COUNTED: Final = ("measured", "estimated")
 
 _FATES: Final = """
-    WITH fates AS (
-        SELECT seq, 'estimated' AS fate FROM usage_estimated
-        UNION ALL
-        SELECT seq, 'measured' AS fate FROM reported_calls WHERE logged_seq IS NULL
-        UNION ALL
-        SELECT seq, reason AS fate FROM usage_superseded
-    )
     SELECT
         r.legacy_class,
-        coalesce(f.fate, r.set_aside) AS fate,
+        coalesce(s.reason, r.set_aside, r.measurement) AS fate,
         count(*) AS rows,
         CAST(sum(r.input_tokens) AS BIGINT) AS input_tokens,
         CAST(sum(r.cache_read_tokens) AS BIGINT) AS cache_read_tokens,
         CAST(sum(r.output_tokens) AS BIGINT) AS output_tokens
     FROM token_reports AS r
     INNER JOIN inbox AS i ON r.seq = i.seq
-    LEFT JOIN fates AS f ON r.seq = f.seq
+    LEFT JOIN usage_superseded AS s ON r.seq = s.seq
     WHERE r.legacy_class IS NOT NULL AND r.message_key IN (SELECT unnest($keys))
     GROUP BY ALL
     ORDER BY ALL
@@ -89,10 +81,10 @@ def _add(connection: duckdb.DuckDBPyConnection, messages: Sequence[Sealed], file
 
 
 def _event(place: int, message: Sealed) -> str:
-    checked, stated = check(message.content), json.loads(message.content)
+    stated = json.loads(message.content)
     names = ("kind", "producer", "key", "revision")
     event = {name: stated.get(name) for name in names}
-    event |= {"place": place, "receipt": message.receipt, "content_hash": checked.content_hash}
+    event |= {"place": place, "receipt": message.receipt, "content_hash": message.content_hash}
     return json.dumps(event | {"body": stated["body"]}) + "\n"
 
 

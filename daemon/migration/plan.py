@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from daemon.inbox_client import Sealed, sealed
-from daemon.message import check
 from daemon.message_rules import Refused
 from daemon.migration.errors import TooManyRows
 from daemon.migration.report import Reading, Report, RowRefused, refused_row, report_of
@@ -108,7 +107,7 @@ def _planned(report: Report, held: Mapping[str, Told], *, is_undo: bool) -> Plan
     before = held.get(report.key)
     revision = 0 if before is None else before.revision or 0
     now = _sealed(report, revision, is_undo=is_undo)
-    if before is None or before.content_hash == check(now.content).content_hash:
+    if before is None or before.content_hash == now.content_hash:
         return Planned(report, now, is_known=before is not None, is_correction=False)
     return Planned(report, _sealed(report, revision + 1, is_undo=is_undo), is_known=False, is_correction=True)
 

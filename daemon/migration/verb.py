@@ -65,8 +65,7 @@ def run_import(settings: Settings, asked: Asked, *, as_json: bool) -> int:
 
 def _tried(settings: Settings, export: Export, reading: Reading, *, is_undo: bool) -> tuple[Plan, dict[str, Any]]:
     plan = _plan(settings, export, reading, is_undo=is_undo)
-    with as_if(settings, []) as connection:
-        before = measured(connection)
+    before = _measured_now(settings)
     with as_if(settings, plan.to_write) as connection:
         found = fates(connection, list(plan.planned))
         return plan, _outcome(found, before, measured(connection))
@@ -76,7 +75,7 @@ def _done(settings: Settings, export: Export, reading: Reading, *, is_undo: bool
     with delivery(settings) as way:
         way.empty_inbox()
         plan = _plan(settings, export, reading, is_undo=is_undo)
-        before = _measured_before(settings)
+        before = _measured_now(settings)
         way.send(plan.to_write)
         if not way.publish():
             show.warn("the tables are behind the log: what became of the rows is as of before")
@@ -93,7 +92,7 @@ def _plan(settings: Settings, export: Export, reading: Reading, *, is_undo: bool
         return plan_of(export.rows(), reading, known, is_undo=is_undo)
 
 
-def _measured_before(settings: Settings) -> dict[str, Any]:
+def _measured_now(settings: Settings) -> dict[str, Any]:
     if not settings.state.published.exists():
         return {"calls": 0, "total_tokens": 0}
     with Tables(settings.state.published) as tables:
