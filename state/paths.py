@@ -28,6 +28,11 @@ class StatePaths(NamedTuple):
         return self.root / "daemon.lock"
 
     @property
+    def import_lock(self) -> Path:
+        """Held by the one import of an old table that runs; never unlinked."""
+        return self.root / "import.lock"
+
+    @property
     def head(self) -> Path:
         """The last commit as we remember it, to notice a log that was cut."""
         return self.root / "head"

@@ -107,7 +107,7 @@ def delivery(settings: Settings) -> Iterator[Delivery]:
     settings.state.create()
     with ExitStack() as held:
         try:
-            lock = Lock.take(settings.state.root / "import.lock")
+            lock = Lock.take(settings.state.import_lock)
         except LogLocked as locked:
             raise ImportRuns(pid=locked.facts.get("pid")) from None
         held.callback(lock.release)

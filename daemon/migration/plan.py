@@ -25,9 +25,8 @@ SHOWN_MAX: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One row that can be read, and its message; ``is_known``: the log holds exactly this."""
+    """The message of a row that can be read; ``is_known``: the log holds exactly this."""
 
-    report: Report
     message: Sealed
     is_known: bool
     is_correction: bool
@@ -82,14 +81,15 @@ def plan_of(
             plan.refuse(row)
             continue
         try:
-            found = _planned(report_of(row.cells, reading), held, is_undo=is_undo)
+            report = report_of(row.cells, reading)
+            found = _planned(report, held.get(report.key), is_undo=is_undo)
         except RowRefused as refused:
             plan.refuse(Unreadable(row.line, refused.code, refused.field))
             continue
-        key = found.report.key
+        key = report.key
         first = plan.planned.setdefault(key, found)
         lines.setdefault(key, row.line)
-        if first is not found and first.report != found.report:
+        if first is not found and first.message.content_hash != found.message.content_hash:
             contradicted[key] += 1
             plan.refuse(Unreadable(row.line, "contradicts", "id"))
         elif first is not found:
@@ -103,13 +103,12 @@ def plan_of(
     return plan
 
 
-def _planned(report: Report, held: Mapping[str, Told], *, is_undo: bool) -> Planned:
-    before = held.get(report.key)
+def _planned(report: Report, before: Told | None, *, is_undo: bool) -> Planned:
     revision = 0 if before is None else before.revision or 0
     now = _sealed(report, revision, is_undo=is_undo)
     if before is None or before.content_hash == now.content_hash:
-        return Planned(report, now, is_known=before is not None, is_correction=False)
-    return Planned(report, _sealed(report, revision + 1, is_undo=is_undo), is_known=False, is_correction=True)
+        return Planned(now, is_known=before is not None, is_correction=False)
+    return Planned(_sealed(report, revision + 1, is_undo=is_undo), is_known=False, is_correction=True)
 
 
 def _sealed(report: Report, revision: int, *, is_undo: bool) -> Sealed:

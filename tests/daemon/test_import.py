@@ -23,7 +23,8 @@ from daemon.migration.report import Reading, RowRefused, report_of
 from daemon.migration.table import COLUMNS, Export, Format
 from daemon.receipts import Recorded
 from tests.daemon.conftest import Host, claude_line, codex_lines
-from tests.daemon.live import daemon
+from tests.daemon.live import daemon, until
+from tests.daemon.test_cli import TALLYSTICK
 from tests.daemon.test_tasks import claude_call, codex_call
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "migration.md"
@@ -371,6 +372,27 @@ def _made(path: Path) -> Path:
     return path
 
 
+def test_a_killed_import_is_taken_up_by_the_next(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    What it had sent waits in the inbox or is in the log; the rest is written, and no row twice.
+    """
+    host.ingest()
+    file = written(tmp_path / "old.csv", [row(number) for number in range(1_200)])
+    place = ["--home", str(host.home), "--state-dir", str(host.state.root)]
+    killed = subprocess.Popen([TALLYSTICK, "import", str(file), *place], stdout=subprocess.DEVNULL)
+    until(lambda: any(host.state.inbox.glob("*.json")) or killed.poll() is not None, "no row was sent")
+    killed.kill()
+    killed.wait()
+
+    done = told(host, capsys, str(file))
+
+    assert {"estimated": 1_200} == became(done)["no_provenance"]
+    assert 1_200 == host.rows("SELECT count(*) AS events FROM events WHERE kind = 'token_event'")[0]["events"]
+    assert 0 == told(host, capsys, str(file))["written"]
+
+
 def test_a_corrected_export_supersedes_even_with_less(
     host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -541,13 +563,13 @@ def test_one_bad_row_stops_no_other(
     assert "import:token_events:9" in found.planned
 
 
-def test_a_line_of_a_gibibyte_is_skipped_and_not_kept(tmp_path: Path) -> None:
+def test_a_line_of_a_quarter_gibibyte_is_skipped_and_not_kept(tmp_path: Path) -> None:
     """
     Neither it nor an unclosed quote before it takes memory or other rows.
     """
     with (tmp_path / "old.csv").open("wb") as file:
         file.write(HEADER + b'1,1,2,"open,\n')
-        file.truncate(file.tell() + 2**30)
+        file.truncate(file.tell() + 2**28)
         file.seek(0, os.SEEK_END)
         file.write(b"\n" + GOOD)
 
