@@ -6,8 +6,9 @@
 -- refresh: view
 --
 -- in_copies: copies of one thread tell what the others do not (flag conflict). in_lines: two lines with a stop reason, so that neither
--- was written before its end; a line of nothing but zeros is none, nor is another reading of the same one. in_report: a program's
--- report of a call, with the provider's numbers, against the agent's own log. The richest or the log counts.
+-- was written before its end; a line of nothing but zeros is none, nor is another reading of the same one, nor a poorer output of
+-- eight tokens or less, which is a placeholder whatever else it says. in_report: a program's report of a call, with the provider's
+-- numbers, against the agent's own log. The richest or the log counts.
 WITH in_copies AS (
     SELECT
         'in_copies' AS what,
@@ -39,6 +40,7 @@ in_lines AS (
     INNER JOIN events AS won ON u.value_seq = won.seq
     WHERE
         lost.stop_reason IS NOT NULL AND won.stop_reason IS NOT NULL
+        AND NOT coalesce(lost.output_tokens <= 8 AND lost.output_tokens < won.output_tokens, false)
         AND coalesce(lost.input_tokens, 0) + coalesce(lost.cache_read_tokens, 0) + coalesce(lost.cache_write_tokens, 0)
         + coalesce(lost.output_tokens, 0) > 0
         AND (lost.input_tokens, lost.cache_read_tokens, lost.cache_write_tokens, lost.output_tokens)

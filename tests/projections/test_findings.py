@@ -91,6 +91,9 @@ def events():
         yield call(name, 5, name, offset_bytes=0, **spent)
         less = spent if other is None else spent | {"output_tokens": spent["output_tokens"] - 1} | other
         yield call(name, 5, name, offset_bytes=9, line_hash=f"{name.encode().hex():f>32}", **less)
+    spent = {"input_tokens": some(), "cache_read_tokens": 5}
+    yield call("placeholder", 5, "placeholder", offset_bytes=0, output_tokens=8, **spent)
+    yield call("placeholder", 5, "placeholder", offset_bytes=9, line_hash="e" * 32, output_tokens=some(), **spent)
     # Sessions
     yield hook("ghost", 3)
     yield hook("leaks", 3)
