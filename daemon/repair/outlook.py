@@ -3,14 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from daemon.findings import found
 from projections.read import Tables
-
-#: Views that nearly every rule reads, each of which may read those before it: computed once for a connection, in the
-#: place of a dozen times.
-_SHARED: Final = ("sessions", "trajectories", "claims")
 
 
 class Finding(NamedTuple):
@@ -31,8 +27,6 @@ class Outlook(NamedTuple):
     @classmethod
     def of(cls, tables: Tables) -> Self:
         """Return the findings of *tables*; all rules are run."""
-        for view in _SHARED:
-            tables.connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {view} AS FROM main.{view}")
         return cls(
             tuple(
                 Finding(
