@@ -277,7 +277,7 @@ def _repair_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         )
     taint = _verb(verbs, "taint", _taint, "what used bad rows: sessions, tasks, days, exports and registered consumers")
     taint.add_argument(
-        "subject", nargs="?", metavar="ID", help="a finding, a claimed session or a plan (default: every finding)"
+        "subject", nargs="?", metavar="ID", help="a finding, a claimed session or a plan (default: critical findings)"
     )
     taint.add_argument("--rule", metavar="R", help="only findings of this rule")
     what = "say who goes by these tables, so that it can be told what was wrong"

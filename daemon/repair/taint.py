@@ -97,7 +97,7 @@ class Bad(NamedTuple):
 
 def taint(settings: Settings, subject: str | None, rule: str | None, *, as_json: bool) -> int:
     """
-    Show what used the bad rows of a finding, a rule, a claimed session or a plan; of every finding when none is named.
+    Show what used the bad rows of a finding, a rule, a claimed session or a plan; of every critical finding when none is named.
 
     Raises:
         NothingKnown: There is none of this name.
@@ -123,7 +123,10 @@ def _bad(tables: Tables, subject: str | None, rule: str | None) -> Iterator[Bad]
     findings = [
         each
         for each in found(tables, datetime.now(UTC))
-        if rule in (None, each["rule"]) and subject in (None, each["id"])
+        if rule in (None, each["rule"])
+        and subject in (None, each["id"])
+        # Numbers are wrong in critical ones alone; the others are asked for by name.
+        and (each["severity"] == "critical" or (subject, rule) != (None, None))
     ]
     for finding in findings:
         sessions, because = finding["sessions"], f"{finding['rule']} {finding['id']}"

@@ -21,11 +21,13 @@ import pytest
 
 from daemon.bootstrap import open_log
 from daemon.cli import main
+from daemon.findings import found
 from daemon.inbox_client import submit
+from projections.read import Tables
 from state.paths import StatePaths
 from tests.daemon.conftest import Host
 from tests.daemon.live import daemon, until
-from tests.daemon.seed import CROSS_WIRED, DAY, POISONED, Seed, log, record, run_name
+from tests.daemon.seed import CROSS_WIRED, DAY, NOON, POISONED, Seed, log, record, run_name
 from tests.daemon.test_cli import TALLYSTICK
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "repair.md"
@@ -95,7 +97,12 @@ def measured(host: Host) -> list[dict[str, Any]]:
 
 
 def rules(host: Host) -> set[str]:
-    return {row["rule"] for row in host.rows("SELECT rule FROM findings")}
+    return {row["rule"] for row in findings(host)}
+
+
+def findings(host: Host) -> list[dict[str, Any]]:
+    with Tables(host.state.published) as tables:
+        return found(tables, host.now)
 
 
 def records(host: Host) -> int:
@@ -122,12 +129,13 @@ def test_nineteen_records_on_one_evaluation_are_found_in_one_pass(seed: Seed) ->
     """
     By their count of tokens, by the log they share, by what it is and by its time; none that is healthy is named.
     """
-    found = {row["rule"]: set(row["sessions"]) for row in seed.host.rows("SELECT * FROM findings")}
+    named = {row["rule"]: set(row["sessions"]) for row in findings(seed.host)}
 
     nineteen = set(right(seed))
-    assert nineteen == found["teletype"] == found["shared_trajectory"] == found["eval_trajectory"]
-    assert found["trajectory_outside_time"] <= nineteen
-    assert not any(session.startswith("h") for sessions in found.values() for session in sessions)
+    assert nineteen == named["teletype"] == named["shared_trajectory"] == named["eval_trajectory"]
+    assert named["trajectory_outside_time"] <= nineteen
+    assert {f"n{n:03}" for n in range(NOON)} <= named["placeholder_time"]
+    assert not any(session.startswith("h") for sessions in named.values() for session in sessions)
 
 
 def test_a_plan_gives_eighteen_their_own_logs_and_one_none_and_changes_nothing(seed: Seed, plan: str) -> None:

@@ -67,7 +67,7 @@ def test_what_used_bad_rows_is_named(story: Host, capsys: Any) -> None:
         *{("consumer", "grader"), ("consumer", "board"), ("export", "april.csv")},
     }
     assert expected == used(story, capsys) == used(story, capsys, "--rule", "eval_trajectory")
-    (finding,) = story.rows("SELECT id FROM findings WHERE rule = 'eval_trajectory'")
+    (finding,) = asked(story, capsys, "findings", "--rule", "eval_trajectory", code=1)["rows"]
     assert expected == used(story, capsys, finding["id"])
     assert {("session", "h"), ("task", "task-h"), ("day", "2026-04-20")} < used(story, capsys, "h")
 
