@@ -97,7 +97,7 @@ class Bad(NamedTuple):
 
 def taint(settings: Settings, subject: str | None, rule: str | None, *, as_json: bool) -> int:
     """
-    Show what used the bad rows of a finding, a rule, a claimed session or a plan; of every critical finding when none is named.
+    Show what used the bad rows of a finding, a rule, a claimed session or a plan; unasked, of every critical finding.
 
     Raises:
         NothingKnown: There is none of this name.
