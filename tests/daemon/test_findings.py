@@ -243,7 +243,7 @@ def test_what_was_repaired_is_part_of_no_tell(stating: tuple[Host, Found]) -> No
     (at,) = {row["source"] for row in host.rows("SELECT source FROM claims")}
     (told,) = [row for row in found.rows if row["rule"] == "teletype"]
 
-    step = {"plan_id": "p", "claim_source": at, "action": "clear"}
+    step = {"plan_id": "p", "step": 1, "claim_source": at, "action": "clear"}
     host.submit("repair", *({**step, "claim_key": f"same{n}"} for n in range(3)))
     host.ingest()
 
