@@ -290,12 +290,15 @@ def _relations() -> str:
             found = projection.connection.execute(
                 "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() GROUP BY table_name"
             ).fetchall()
-    columns: dict[str, list[str]] = dict(found)
+            columns: dict[str, list[str]] = dict(found)
+            for part in (each for each in relations() if each.refresh == "part"):
+                said = projection.connection.execute(f"DESCRIBE {part.sql}").fetchall()
+                columns[part.name] = [name for name, *_ in said]
     return "\n".join(_relation(each, columns[each.name]) for each in relations() if each.refresh != "step")
 
 
 def _relation(relation: Relation, columns: list[str]) -> str:
-    kind = "view" if relation.refresh == "view" else "table"
+    kind = relation.refresh if relation.refresh in ("view", "part") else "table"
     lines = [
         f"### `{relation.name}` ({kind})",
         "",

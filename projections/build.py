@@ -150,10 +150,11 @@ class Projection:
             self._stage_lines(lines, retired[-1].log if retired else "")
             self._hand_over("tombstones", RETIRED, retired_rows(retired))
             for relation in relations():
-                if relation.refresh == "view" and views is not None and relation.name not in views:
+                is_left_out = relation.refresh == "view" and views is not None and relation.name not in views
+                if relation.refresh == "part" or is_left_out:
                     continue
                 kind = {"view": "VIEW", "step": "TEMP TABLE"}.get(relation.refresh, "TABLE")
-                self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.sql}")
+                self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.statement}")
                 if relation.name == "events":
                     self._stage_events(-1)
                 elif relation.name == "thread_statements":
@@ -163,7 +164,7 @@ class Projection:
     def _drop(self) -> None:
         """Remove every table and view; there are none in a new database."""
         for relation in reversed(relations()):
-            if relation.refresh != "step":
+            if relation.refresh not in ("step", "part"):
                 kind = "VIEW" if relation.refresh == "view" else "TABLE"
                 self.connection.execute(f"DROP {kind} IF EXISTS {relation.name}")
         self.connection.execute("DROP TABLE IF EXISTS projection")

@@ -6,12 +6,14 @@ A header says what a row is, its key, its unit and its source; `docs/projections
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final, Literal, cast, get_args
 
-Refresh = Literal["append", "replace", "step", "view"]
+Refresh = Literal["append", "replace", "step", "view", "part"]
 
 _HEADER: Final = re.compile(r"-- (?P<name>\w+): (?P<what>.+\.)\n(?P<fields>(?:-- \w+: .*\n)+)(?P<notes>(?:--.*\n)*)")
 _FILE: Final = re.compile(r"\d\d_(\w+)\.sql")
@@ -23,7 +25,8 @@ class Relation:
     One table or view, as its file states it.
 
     ``refresh``: `append` adds what a refresh staged, `replace` deletes and inserts again the rows of the touched
-    ``replace_key``, `step` lives during one refresh only, `view` is computed when read.
+    ``replace_key``, `step` lives during one refresh only, `view` is computed when read, `part` is none by itself: it
+    lives within the views that name it as a source.
     """
 
     name: str
@@ -54,6 +57,20 @@ class Relation:
         )
 
     @property
+    def statement(self) -> str:
+        """
+        The query that is asked: its own, behind that of its parts.
+
+        What several parts read is planned once and not once for each: the database takes seconds to bind them apart.
+        """
+        parts = [each for each in relations() if each.refresh == "part" and each.name in self.sources]
+        if not parts:
+            return self.sql
+        queries = [f"{each.name} AS MATERIALIZED (FROM main.{each.name})" for each in read_by_several(parts)]
+        queries += [f"{each.name} AS ({each.sql})" for each in parts]
+        return f"WITH {', '.join(queries)}, {self.sql.removeprefix('WITH ')}"
+
+    @property
     def is_table(self) -> bool:
         """Whether its rows are stored."""
         return self.refresh in ("append", "replace")
@@ -65,6 +82,12 @@ def relations() -> tuple[Relation, ...]:
     folder = files("projections") / "sql"
     names = sorted(entry.name for entry in folder.iterdir() if _FILE.fullmatch(entry.name))
     return tuple(_parse(name, (folder / name).read_text("ascii")) for name in names)
+
+
+def read_by_several(parts: Sequence[Relation]) -> list[Relation]:
+    """Return the views that more than one of *parts* reads, in build order."""
+    count = Counter(name for part in parts for name in part.sources)
+    return [each for each in relations() if each.refresh == "view" and count[each.name] > 1]
 
 
 @cache
@@ -82,7 +105,7 @@ def behind(*names: str) -> frozenset[str]:
     words = set(names)
     found = set()
     for relation in reversed(relations()):  # none asks a later one
-        if relation.name in words or relation.refresh != "view":
+        if relation.name in words or relation.refresh not in ("view", "part"):
             found.add(relation.name)
             words.update(re.findall(r"\w+", relation.sql))
     return frozenset(found)

@@ -9,18 +9,7 @@ from typing import Any, Final
 
 import duckdb
 
-from projections.catalog import Relation, relations
-
-#: What several rules read: it is computed once.
-_SHARED: Final = (
-    "usage_measured",
-    "sessions",
-    "trajectories",
-    "claims",
-    "doubtful_times",
-    "estimates",
-    "usage_estimated",
-)
+from projections.catalog import Relation, read_by_several, relations
 
 _PREFIX: Final = "finding_"
 
@@ -42,11 +31,11 @@ def findings(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
     What is computed on the way is this cursor's own, and goes with it.
     """
-    by_name = {each.name: each for each in relations()}
+    parts = list(rules().values())
+    whole = next(each for each in relations() if each.name == "findings")
     with connection.cursor() as own:
-        for relation in by_name.values():
-            if relation.name in _SHARED or relation.name.startswith(_PREFIX):
-                own.execute(f"CREATE TEMP TABLE {relation.name} AS {relation.sql}")
-        asked = own.execute(_WORST_FIRST.format(findings=by_name["findings"].sql))
+        for relation in (*read_by_several(parts), *parts):
+            own.execute(f"CREATE TEMP TABLE {relation.name} AS {relation.sql}")
+        asked = own.execute(_WORST_FIRST.format(findings=whole.sql))
         names = [column[0] for column in asked.description or ()]
         return [dict(zip(names, row, strict=True)) for row in asked.fetchall()]

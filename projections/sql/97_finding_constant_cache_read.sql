@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims, usage_measured
--- refresh: view
+-- refresh: part
 --
 -- Three sessions or more, each a stated zero: null is honest. A prompt of less than 1,024 tokens is cached by nobody, and the first
 -- call of a session has nothing to read: a claim of less than a minute, or with something written to a cache, is none of them; a

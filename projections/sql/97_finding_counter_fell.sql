@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: events, superseded_totals, lineage
--- refresh: view
+-- refresh: part
 --
 -- A new segment was begun there, and what lies between is counted by nobody. An old figure written late (stale_total), copied history
 -- and a total of zeros, which a rollback writes, are no falls. Of a row or item the tokens were once stated and later less.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: token_reports, claims
--- refresh: view
+-- refresh: part
 --
 -- A later revision of a report is no duplicate: sessions grow. Reports of one id disagree when one revision of it states other tokens,
 -- or when they name two sessions. Records of one file disagree when one session has two that state another log or other tokens.

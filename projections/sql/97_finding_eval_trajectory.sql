@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims, trajectories, high_water_marks
--- refresh: view
+-- refresh: part
 --
 -- An evaluation is known by the name of its directory, also where nobody has read it; a record whose run_type says that it was an
 -- evaluation may point at one. Whose log it is says the adapter that read it, never its name; the harness of a record is compared

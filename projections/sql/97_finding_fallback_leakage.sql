@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: usage_estimated, usage_measured, usage_allocated
--- refresh: view
+-- refresh: part
 --
 -- What surely is the same counts no more (estimates). What is left here is too like to be chance: the same session under another agent's
 -- name, the same source id under another provider's, a task whose tokens were measured any time before an hour after its end.

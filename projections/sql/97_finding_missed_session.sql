@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: hook_runs, activities, task_reports, claims, high_water_marks, sessions, commits
--- refresh: view
+-- refresh: part
 --
 -- A hook ran in it, an activity or a task was reported of it, or a record points at a log that was there. Only agents of which some log was read,
 -- as others have no logs that we know. An hour is given before the log's last commit: a session is spoken of before its log is there.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims, usage_measured, usage_estimated
--- refresh: view
+-- refresh: part
 --
 -- In claims the word is no model any more (model_state). Counted rows keep the name that their source states. A model that is
 -- missing is honest, and none of these.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: token_reports, estimates
--- refresh: view
+-- refresh: part
 --
 -- No provider, no source id or none of the provider's numbers: such a report is an estimate and in no measured total. What a
 -- measurement has taken the place of is none.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: doubtful_times, sessions, token_reports
--- refresh: view
+-- refresh: part
 --
 -- Of claims as doubtful_times says. Measured sessions of one agent begin in one microsecond only where somebody wrote the times: five of
 -- them, as there. Old callers' reports (legacy_post) at noon, or five in one second; other programs make many calls in one.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: reconciliation, events
--- refresh: view
+-- refresh: part
 --
 -- The difference was counted by nobody, or twice. reason says where it is known: clamped means that parts of a total
 -- contradicted each other and were kept within their wholes.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims
--- refresh: view
+-- refresh: part
 --
 -- Two records of one session are no finding. A directory and the conversation in it are one log.
 SELECT

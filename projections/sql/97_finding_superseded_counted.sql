@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: superseded, estimates, usage_measured, usage_estimated
--- refresh: view
+-- refresh: part
 --
 -- Empty by construction, and looked for every time: a row here says that the tables contradict themselves.
 SELECT

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims, sessions
--- refresh: view
+-- refresh: part
 --
 -- Three records or more that claim the same input, output and cache reads; or three measured sessions of one agent with the same
 -- four counts and at least a thousand tokens beside the cache. Two do meet by chance, and so do short sessions, whose caches hold the

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: usage_measured, events, token_reports, claims
--- refresh: view
+-- refresh: part
 --
 -- Before 2015 there was no such agent. Ten minutes after the line was read are the future, whatever clocks differ by. Such calls
 -- count on no day. A time that is missing is null, which is honest and no finding.

@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims, high_water_marks
--- refresh: view
+-- refresh: part
 --
 -- A record that points nowhere is none: null is honest. A log that was there once, or was read before it was moved or deleted, is
 -- none either. One day is one finding, so that what is known of old days stays acknowledged while new ones are told.

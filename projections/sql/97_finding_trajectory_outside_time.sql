@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: claims, trajectories, trajectory_looks, doubtful_times
--- refresh: view
+-- refresh: part
 --
 -- Ten minutes lie between the session and the log, by what the log itself states; of a log that states no time, or was not read,
 -- between its last change and the session's beginning. Ten minutes are what clocks may differ by, here as for future times.

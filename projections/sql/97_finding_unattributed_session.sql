@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: unattributed
--- refresh: view
+-- refresh: part
 --
 -- Their tokens are in every total; what is missing is whose they are. `tallystick repo register` says it.
 SELECT

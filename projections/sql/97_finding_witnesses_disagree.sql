@@ -3,7 +3,7 @@
 -- key: subject
 -- unit: times in UTC
 -- source: usage_measured, superseded_calls, events, reported_calls
--- refresh: view
+-- refresh: part
 --
 -- in_copies: copies of one thread tell what the others do not (flag conflict). in_lines: two lines with a stop reason, so that neither
 -- was written before its end; a line of nothing but zeros is none, nor is another reading of the same one, nor a poorer output of
