@@ -25,6 +25,7 @@ SELECT
     CAST(body ->> '$.flatline_days' AS BIGINT) AS flatline_days,
     CAST(body ->> '$.recoverable_gaps' AS BIGINT) AS recoverable_gaps,
     CAST(body ->> '$.lost_gaps' AS BIGINT) AS lost_gaps,
+    CAST(body ->> '$.unreadable' AS BIGINT) AS unreadable,
     CAST(body ->> '$.recovered' AS BIGINT) AS recovered,
     CAST(body ->> '$.findings' AS BIGINT) AS findings,
     producer,

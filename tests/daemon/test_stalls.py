@@ -363,7 +363,7 @@ def test_idle_windows_give_no_alarm(host: Host) -> None:
     """
     Nobody works, and nothing is wrong.
     """
-    an_idle_day(host, window_seconds=4, windows=2)
+    an_idle_day(host, window_seconds=10, windows=2)
 
 
 @pytest.mark.slow
