@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.contract import ClaimStated
+from adapters.decode import directory
 from daemon.provenance import utc_text
 from state.vocabulary import EVENT_VERSION, TrajectoryState
 
@@ -27,11 +28,11 @@ class Trajectories:
     home: Path = Path("/nonexistent")
 
     def absolute(self, claim: ClaimStated) -> ClaimStated:
-        """Return *claim* with an absolute path."""
+        """Return *claim* with an absolute path, in the one spelling that we give every path."""
         path = claim.body.trajectory_path
-        if path is None or not path.startswith("~/"):
+        if path is None or not path.startswith(("~/", "/")):
             return claim
-        absolute = str(self.home / path.removeprefix("~/"))
+        absolute = os.path.normpath(str(self.home / path.removeprefix("~/")))
         return ClaimStated(body=msgspec.structs.replace(claim.body, trajectory_path=absolute))
 
     def look(self, claim: ClaimStated, now: datetime) -> Iterator[bytes]:
@@ -43,11 +44,16 @@ class Trajectories:
 
 
 def _seen(path: str) -> dict[str, object]:
-    state: TrajectoryState = "present"
     if not path.startswith("/"):
         return {"state": "unusable"}
+    real = directory(os.path.realpath(path))
+    return _looked_at(path) | ({} if real == path else {"real_path": real})
+
+
+def _looked_at(path: str) -> dict[str, object]:
+    state: TrajectoryState = "present"
     try:
-        status = os.lstat(path)
+        status = os.stat(path)  # noqa: PTH116 - a link is followed: a harness may have made it
     except (FileNotFoundError, NotADirectoryError):
         state = "missing"
     except OSError:

@@ -33,6 +33,7 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
     """Run one catch-up pass; 1 when there was nothing to read at all or a place could not be read."""
     from adapters.registry import problems
     from daemon.bootstrap import bytes_found, catch_up, seen_files
+    from daemon.discover import RootSeen
     from daemon.guard import failures
     from daemon.progress import shown
 
@@ -68,6 +69,13 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
         )
     for each in read.denied:
         show.warn(f"cannot read {show.safe(each.path)} ({each.code}): what it holds is not counted")
+    unclaimed = [
+        each.path
+        for each in seen
+        if isinstance(each, RootSeen) and not each.exists and each.adapter.source_class == "session_record"
+    ]
+    for path in unclaimed:
+        show.warn(f"{show.safe(path)} is named as a file of records, and it is not there")
     if caught.messages.rejected:
         show.warn(f"{caught.messages.rejected} messages were rejected: `tallystick inbox list` says which and why")
     broken = problems()
@@ -88,7 +96,7 @@ def ingest(settings: Settings, *, as_json: bool) -> int:
             "if the logs are elsewhere, set CLAUDE_CONFIG_DIR, CODEX_HOME, GPTME_LOGS_HOME or OPENCODE_DB,"
             " or give --home"
         )
-    is_clean = not (read.denied or losses or broken or failed or caught.messages.rejected)
+    is_clean = not (read.denied or losses or broken or failed or unclaimed or caught.messages.rejected)
     return DONE if read.files and is_clean else FINDINGS
 
 

@@ -302,6 +302,7 @@ class TrajectoryFacts(Frozen):
 
     path: Directory = Field(description="where the claim points")
     state: words.TrajectoryState = Field(description="what stood there")
+    real_path: Directory | None = Field(None, description="where its links lead; null when it has none")
     size_bytes: NonNegativeInt | None = Field(None, description="size of the file; null when there is none")
     modified_at: Moment | None = Field(None, description="when it was written last; null when there is none")
 
@@ -650,6 +651,10 @@ class Repair(Frozen):
     claim_key: Identifier = Field(description="the claim in that file")
     claimed_path: Directory | None = Field(
         None, description="where the claim points: the step holds only while it does; null for nowhere"
+    )
+    started_at: Moment | None = Field(
+        None,
+        description="when the claimed session began: the step holds for that one alone; null when nobody says",
     )
     action: words.RepairAction = Field(description="what is done")
     trajectory_path: Directory | None = Field(None, description="the log that is attached; null when it is cleared")

@@ -1,11 +1,11 @@
 """What the tables say of claims: which of them a finding is about, and which log is certain to be theirs."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from daemon.repair.matching import Match, Session, loop_of, matched
+from daemon.repair.matching import Known, Match, Session, loop_of, matched
 from daemon.repair.outlook import Finding, Outlook
 from daemon.repair.runs import Log, read_logs
 from projections.read import Tables
@@ -82,12 +82,22 @@ class Cases(NamedTuple):
             if case.is_pinned and case.key not in anew
         }
         runs = [log.run for log in self.logs if (log.agent, log.session_id) not in pinned]
+        known = list(self._known(anew))
         wanting = [case for case in self.cases if case.wants_log or case.key in anew]
         sessions = {case.key: _session(case.row) for case in wanting}
         # Two records of one session are one session: neither takes the log from the other.
         asked = {each.key: each for each in sessions.values() if isinstance(each, Session)}
-        found = matched(asked.values(), runs, within)
+        found = matched(asked.values(), runs, within, known)
         return {key: found[each.key] if isinstance(each, Session) else each for key, each in sessions.items()}
+
+    def _known(self, anew: frozenset[Key]) -> Iterator[Known]:
+        """Yield the claims whose logs are not in question, but for *anew*."""
+        moments = {(log.agent, log.session_id): log.run.moments[0] for log in self.logs}
+        for case in self.cases:
+            moment = moments.get((case.row["log_agent"], case.row["log_session_id"]))
+            session = _session(case.row)
+            if case.is_pinned and case.key not in anew and moment is not None and isinstance(session, Session):
+                yield Known(session.loop, session.start, moment)
 
     def log_at(self, path: str) -> Log:
         """Return the log whose run is *path*."""

@@ -79,7 +79,17 @@ def instants(local: datetime, zone: str) -> tuple[datetime, ...]:
     return tuple(sorted({each.astimezone(utc).replace(tzinfo=None) for each in both}))
 
 
-def matched(sessions: Iterable[Session], runs: Iterable[Run], within: timedelta) -> dict[str, Match]:
+class Known(NamedTuple):
+    """A claim whose log is not in question: no earlier claim of its loop has a later log."""
+
+    loop: Loop
+    start: datetime
+    moment: datetime
+
+
+def matched(
+    sessions: Iterable[Session], runs: Iterable[Run], within: timedelta, known: Iterable[Known] = ()
+) -> dict[str, Match]:
     """
     Return what is certain of each session, by its key.
 
@@ -87,7 +97,11 @@ def matched(sessions: Iterable[Session], runs: Iterable[Run], within: timedelta)
         sessions: Claims that want a log; keys are unique.
         runs: Logs that may be theirs: none that another claim has a right to.
         within: How long after the start of its session a run may begin, where the session does not end before.
+        known: Claims that have their logs; what is matched is monotone with them, too.
     """
+    known_of: dict[Loop, list[Known]] = defaultdict(list)
+    for each in known:
+        known_of[each.loop].append(each)
     runs_of: dict[Loop, list[Run]] = defaultdict(list)
     for run in runs:
         runs_of[run.loop].append(run)
@@ -96,7 +110,7 @@ def matched(sessions: Iterable[Session], runs: Iterable[Run], within: timedelta)
         sorted(sessions, key=lambda each: (repr(each.loop), each.start)), lambda each: each.loop
     ):
         for cluster in _clusters(list(those), within):
-            found |= _matched_in(cluster, runs_of[loop], within)
+            found |= _matched_in(cluster, runs_of[loop], within, known_of[loop])
     return found
 
 
@@ -121,11 +135,20 @@ def _clusters(sessions: Sequence[Session], within: timedelta) -> Iterator[list[S
         yield cluster
 
 
-def _matched_in(cluster: Sequence[Session], runs: Sequence[Run], within: timedelta) -> dict[str, Match]:
+def _matched_in(
+    cluster: Sequence[Session], runs: Sequence[Run], within: timedelta, known: Sequence[Known]
+) -> dict[str, Match]:
     windows = {session.key: window(session, within) for session in cluster}
     earliest, latest = min(low for low, _ in windows.values()), max(high for _, high in windows.values())
     near = [run for run in runs if any(earliest <= moment <= latest for moment in run.moments)]
-    fitting = {session.key: [run for run in near if _fits(session, run, windows[session.key])] for session in cluster}
+    # Only a claim that has its log near one of these can stand between.
+    beside = [each for each in known if earliest <= each.moment <= latest or earliest <= each.start <= latest]
+    fitting = {
+        session.key: [
+            run for run in near if _fits(session, run, windows[session.key]) and _in_order(session, run, beside)
+        ]
+        for session in cluster
+    }
     candidates = {
         key: tuple(run.key for run in sorted(those, key=lambda run: run.moments)) for key, those in fitting.items()
     }
@@ -146,6 +169,15 @@ def _fits(session: Session, run: Run, between: tuple[datetime, datetime]) -> boo
         session.model is None or not run.models or any(_same_model(session.model, each) for each in run.models)
     )
     return is_in_time and is_of_model
+
+
+def _in_order(session: Session, run: Run, known: Iterable[Known]) -> bool:
+    """Say whether no claim whose log is known would be crossed: earlier claims have earlier logs."""
+    moment = run.moments[0]
+    return not any(
+        (each.start < session.start and moment < each.moment) or (each.start > session.start and moment > each.moment)
+        for each in known
+    )
 
 
 def _same_model(one: str, other: str) -> bool:

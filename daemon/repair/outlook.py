@@ -46,8 +46,14 @@ class Outlook(NamedTuple):
         return frozenset(each.id for each in self.findings)
 
     def gone_in(self, after: Self) -> Iterator[Finding]:
-        """Yield what is not there any more."""
-        return (each for each in self.findings if each.id not in after.ids)
+        """Yield what is not there any more; a finding that only lost some of its sessions is still there."""
+        left = [each for each in after.findings if each.id not in self.ids]
+        return (
+            each
+            for each in self.findings
+            if each.id not in after.ids
+            and not any(new.rule == each.rule and new.sessions <= each.sessions for new in left)
+        )
 
     def new_in(self, after: Self) -> Iterator[Finding]:
         """Yield what was not there; a finding that lost some of its sessions has another id, and is no new one."""
@@ -55,5 +61,9 @@ class Outlook(NamedTuple):
             each
             for each in after.findings
             if each.id not in self.ids
-            and not any(old.rule == each.rule and each.sessions <= old.sessions for old in self.gone_in(after))
+            and not any(
+                old.rule == each.rule and each.sessions <= old.sessions
+                for old in self.findings
+                if old.id not in after.ids
+            )
         )

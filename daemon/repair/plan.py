@@ -92,6 +92,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             "claim_source": self.claim_source,
             "claim_key": self.claim_key,
             "claimed_path": self.claimed_path,
+            "started_at": self.started_at,
             "action": self.action,
             "trajectory_path": self.to_path,
             "session_id": self.to_session_id,

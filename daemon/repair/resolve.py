@@ -150,8 +150,16 @@ def _read(settings: Settings, session: Session) -> list[Log] | None:
         stored_path(seen.path) for seen in logs_on_disk(settings, session.loop.agent) if seen.status.st_mtime >= since
     }
     with Tables(settings.state.published) as tables:
-        known = {row["source"] for row in tables.rows("SELECT source FROM trajectories WHERE first_at IS NOT NULL")}
+        known = {row["source"] for row in tables.rows(_READ)}
         return None if new - known else list(read_logs(tables, settings.zone))
+
+
+#: Logs that were read: those that say when they began, and those that say nothing of it to their end.
+_READ: Final = """
+SELECT source FROM trajectories WHERE first_at IS NOT NULL
+UNION ALL
+SELECT source FROM high_water_marks WHERE lines > 0 AND offset_bytes >= size_bytes
+"""
 
 
 def _length(session: Session) -> timedelta:

@@ -5,7 +5,8 @@
 -- source: inbox
 -- refresh: view
 --
--- A step holds only while its claim points where it pointed when the plan was made (claimed_path).
+-- A step holds only while its claim points where it pointed when the plan was made (claimed_path), and tells of a
+-- session that began when that one did (started_at): names of sessions come again.
 SELECT
     seq,
     message_key,
@@ -14,6 +15,7 @@ SELECT
     body ->> '$.claim_source' AS claim_source,
     body ->> '$.claim_key' AS claim_key,
     body ->> '$.claimed_path' AS claimed_path,
+    CAST(body ->> '$.started_at' AS TIMESTAMP) AS started_at,
     body ->> '$.action' AS action,
     body ->> '$.trajectory_path' AS trajectory_path,
     body ->> '$.session_id' AS session_id,

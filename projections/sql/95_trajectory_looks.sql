@@ -5,9 +5,11 @@
 -- source: events
 -- refresh: view
 --
--- Looked at when a claim was read: logs are deleted later and their claims stay. was_present says that a file was ever seen.
+-- Looked at when a claim was read: logs are deleted later and their claims stay. was_present says that a file was ever seen,
+-- real_path where links led; null where there were none.
 SELECT
     body ->> '$.path' AS path,
+    arg_max(body ->> '$.real_path', seq) AS real_path,
     arg_max(body ->> '$.state', seq) AS state,
     bool_or((body ->> '$.state') = 'present') AS was_present,
     arg_max(CAST(body ->> '$.size_bytes' AS BIGINT), seq) AS size_bytes,

@@ -2,14 +2,36 @@
 -- grain: one record of one file
 -- key: source, claim_key
 -- unit: tokens as claimed, seconds, times in UTC
--- source: items, events, repairs, trajectory_looks, trajectories
+-- source: items, events, repairs, trajectory_looks, trajectories, high_water_marks
 -- refresh: view
 --
 -- Nothing here was measured. claimed_path is where the record points, trajectory_path the same after repairs (plan_id), and
--- trajectory_source the file of ours that it names: itself, or the conversation in a directory of that name. started_at and ended_at
+-- trajectory_source the file of ours that it names: itself, the conversation in a directory of that name, where a link leads, or
+-- where the log of that session was moved since: one file for each session, however it is named. started_at and ended_at
 -- are stated_start_at and stated_end_at, completed from the duration where one is missing, is_noon says that a time reads 12:00:00
 -- in the zone of the record. trajectory_state is what was seen there when the record was read.
-WITH stated AS (
+WITH logs AS (
+    SELECT
+        agent,
+        session_id,
+        source
+    FROM trajectories
+    WHERE session_id IS NOT NULL
+    QUALIFY row_number() OVER (
+        PARTITION BY agent, session_id ORDER BY state <> 'present', source_role <> 'main', first_at NULLS LAST, source
+    ) = 1
+),
+places AS (
+    SELECT
+        h.source AS path,
+        min(coalesce(l.source, t.source)) AS source
+    FROM high_water_marks AS h
+    LEFT JOIN logs AS l ON h.agent = l.agent AND h.session_id = l.session_id
+    LEFT JOIN trajectories AS t ON h.source = t.source
+    WHERE h.source_name IS NOT NULL AND h.source_role IN ('main', 'archived')
+    GROUP BY h.source
+),
+said AS (
     SELECT
         e.seq,
         e.source,
@@ -39,6 +61,13 @@ WITH stated AS (
     INNER JOIN events AS e ON i.seq = e.seq
     WHERE e.kind = 'claim'
 ),
+stated AS (
+    SELECT
+        *,
+        coalesce(stated_start_at, stated_end_at - to_seconds(duration_seconds)) AS started_at,
+        coalesce(stated_end_at, stated_start_at + to_seconds(duration_seconds)) AS ended_at
+    FROM said
+),
 repaired AS (
     SELECT
         s.*,
@@ -47,17 +76,23 @@ repaired AS (
         CASE WHEN r.plan_id IS NULL THEN s.claimed_path ELSE r.trajectory_path END AS trajectory_path
     FROM stated AS s
     LEFT JOIN repairs AS r
-        ON s.source = r.claim_source AND s.claim_key = r.claim_key AND s.claimed_path IS NOT DISTINCT FROM r.claimed_path
+        ON
+            s.source = r.claim_source
+            AND s.claim_key = r.claim_key
+            AND s.claimed_path IS NOT DISTINCT FROM r.claimed_path
+            AND epoch_ms(s.started_at) IS NOT DISTINCT FROM epoch_ms(r.started_at)
     QUALIFY row_number() OVER (PARTITION BY s.seq ORDER BY r.revision DESC NULLS LAST, r.seq DESC) = 1
 )
 SELECT
-    r.*,
-    coalesce(r.stated_start_at, r.stated_end_at - to_seconds(r.duration_seconds)) AS started_at,
-    coalesce(r.stated_end_at, r.stated_start_at + to_seconds(r.duration_seconds)) AS ended_at,
-    coalesce(f.source, d.source) AS trajectory_source,
+    r.* EXCLUDE (started_at, ended_at),
+    r.started_at,
+    r.ended_at,
+    coalesce(f.source, d.source, g.source, h.source) AS trajectory_source,
     l.state AS trajectory_state,
     coalesce(l.was_present, false) AS was_trajectory_present
 FROM repaired AS r
-LEFT JOIN trajectories AS f ON r.trajectory_path = f.source
-LEFT JOIN trajectories AS d ON r.trajectory_path || '/conversation.jsonl' = d.source
 LEFT JOIN trajectory_looks AS l ON r.trajectory_path = l.path
+LEFT JOIN places AS f ON r.trajectory_path = f.path
+LEFT JOIN places AS d ON r.trajectory_path || '/conversation.jsonl' = d.path
+LEFT JOIN places AS g ON l.real_path = g.path
+LEFT JOIN places AS h ON l.real_path || '/conversation.jsonl' = h.path

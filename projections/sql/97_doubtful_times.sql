@@ -5,7 +5,7 @@
 -- source: claims
 -- refresh: view
 --
--- noon: T12:00:00 to the second, in UTC or in the zone that was assumed: what a program writes that knows the day alone. A real
+-- noon: T12:00:00 to the second, in UTC, in the zone that was assumed or in its own: what a program writes that knows the day alone. A real
 -- time is there once in 86,400. shared: five sessions or more in one second; a batch starts two or three at once, and no
 -- machine that writes session records starts five. import: a session of a minute or more that begins when its record was written.
 WITH zones AS (
@@ -27,6 +27,7 @@ stated AS (
         agent,
         duration_seconds,
         recorded_at,
+        is_noon,
         known_zone,
         unnest([
             {'field': 'recorded_at', 'stated_at': recorded_at},
@@ -49,6 +50,7 @@ doubted AS (
             CASE
                 WHEN
                     CAST(stated_at AS TIME) = TIME '12:00:00'
+                    OR (is_noon AND epoch(stated_at) % 900 = 0)
                     OR CAST(timezone(known_zone, timezone('UTC', stated_at)) AS TIME) = TIME '12:00:00'
                     THEN 'noon'
             END,

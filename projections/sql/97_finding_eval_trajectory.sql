@@ -19,8 +19,8 @@ pointing AS (
         t.agent AS log_agent,
         CASE
             WHEN
-                regexp_matches(coalesce(c.trajectory_source, c.trajectory_path), '/[0-9]{4}-[0-9]{2}-[0-9]{2}-gptme-evals-[^/]*(/|$)')
-                AND NOT coalesce(regexp_matches(lower(c.run_type), '^eval'), false)
+                regexp_matches(coalesce(c.trajectory_source, c.trajectory_path), '/logs/([0-9]{4}-[0-9]{2}-[0-9]{2}-)?gptme-evals-[^/]*(/|$)|/[0-9]{4}-[0-9]{2}-[0-9]{2}-gptme-evals-[^/]*(/|$)')
+                AND NOT coalesce(regexp_matches(lower(c.run_type), '^evals?($|[^a-z])'), false)
                 THEN 'evaluation'
             WHEN c.agent <> t.agent AND r.agent IS NOT NULL THEN 'other_harness'
         END AS reason

@@ -8,13 +8,14 @@
 -- Ten minutes lie between the session and the log, by what the log itself states; of a log that states no time, or was not read,
 -- between its last change and the session's beginning. Ten minutes are what clocks may differ by, here as for future times.
 -- A log that goes on before or after the session is none: sessions are resumed. Times that stand for others prove nothing.
+-- A record without an end has a day: no session of a harness takes longer to begin its log.
 WITH timed AS (
     SELECT
         c.session_id,
         c.agent,
         coalesce(c.trajectory_source, c.trajectory_path) AS log_path,
         c.started_at,
-        c.ended_at,
+        coalesce(c.ended_at, c.started_at + INTERVAL 1 DAY) AS ended_at,
         t.first_at,
         t.last_at,
         CASE WHEN t.first_at IS NULL THEN l.modified_at END AS modified_at

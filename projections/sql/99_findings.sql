@@ -12,7 +12,11 @@ WITH found AS (
     SELECT
         'teletype' AS rule,
         'critical' AS severity,
-        'tallystick repair plan' AS next,
+        CASE
+            WHEN starts_with(subject, 'measured:') THEN 'tallystick explain ' || sessions[1]
+            WHEN len(list_filter(evidence, lambda each: starts_with(each, 'path:'))) > 0 THEN 'tallystick repair plan'
+            ELSE 'tallystick findings acknowledge {id} --reason known_defect'
+        END AS next,
         *
     FROM finding_teletype
     UNION ALL BY NAME
@@ -54,7 +58,7 @@ WITH found AS (
     SELECT
         'constant_cache_read' AS rule,
         'warning' AS severity,
-        if(starts_with(subject, 'claimed:'), 'tallystick repair plan', 'tallystick explain ' || sessions[1]) AS next,
+        if(starts_with(subject, 'claimed:'), 'tallystick findings acknowledge {id} --reason known_defect', 'tallystick explain ' || sessions[1]) AS next,
         *
     FROM finding_constant_cache_read
     UNION ALL BY NAME
@@ -68,7 +72,7 @@ WITH found AS (
     SELECT
         'duplicate_source_id' AS rule,
         'warning' AS severity,
-        if(starts_with(subject, 'claimed:'), 'tallystick repair plan', 'tallystick explain ' || evidence[1][11:]) AS next,
+        if(starts_with(subject, 'claimed:'), 'tallystick findings acknowledge {id} --reason known_defect', 'tallystick explain ' || evidence[1][11:]) AS next,
         *
     FROM finding_duplicate_source_id
     UNION ALL BY NAME

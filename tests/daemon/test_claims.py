@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from daemon.cli import main
 from daemon.config import read_config
-from tests.daemon.conftest import Host, claude_line
+from tests.daemon.conftest import Host, claude_line, codex_lines
 from tests.daemon.live import append
 
 
@@ -126,6 +127,57 @@ def test_eight_sessions_with_one_number_are_a_teletype(host: Host) -> None:
 
     (found,) = host.rows("SELECT * FROM findings WHERE rule = 'teletype'")
     assert ([f"s{n}" for n in range(8)], "critical") == (found["sessions"], found["severity"])
+
+
+def test_one_log_has_one_name_however_a_record_spells_it(host: Host) -> None:
+    """
+    Through a link, with dots and doubled slashes, and where it was before its agent archived it.
+    """
+    log = host.codex()
+    append(log, codex_lines([10, 20]))
+    (host.home / "link").symlink_to(log.parent)
+    spelled = [
+        str(log),
+        f"{log.parent}//{log.name}",
+        f"{log.parent}/../{log.parent.name}/{log.name}",
+        f"~/link/{log.name}",
+    ]
+    rows = [record(f"s{n}", harness="codex", trajectory_path=str(path)) for n, path in enumerate(spelled)]
+    host.records(*rows)
+    host.ingest()
+    assert {str(log)} == {row["trajectory_source"] for row in claims(host)}
+
+    archived = host.codex(archived=True)
+    log.rename(archived)
+    host.ingest()
+
+    assert {str(archived)} == {row["trajectory_source"] for row in claims(host)}
+    (found,) = host.rows("SELECT * FROM findings WHERE rule = 'shared_trajectory'")
+    assert ["s0", "s1", "s2", "s3"] == found["sessions"]
+
+
+@pytest.mark.parametrize("text", ["2026-04-15T12:00:00", "2026-04-15T12:00:00Z", "2026-04-15T12:00:00+05:30"])
+def test_noon_is_doubted_in_whatever_zone_it_is(host: Host, text: str) -> None:
+    """
+    Somebody knew the day alone; a second later is a time.
+    """
+    host.records(record("a", start_time=text), record("b", start_time=text.replace(":00", ":01", 1)))
+    host.ingest()
+
+    assert [("a", "started_at")] == [
+        (row["session_id"], row["field"]) for row in host.rows("SELECT * FROM doubtful_times WHERE reason = 'noon'")
+    ]
+
+
+def test_a_file_of_records_that_is_not_there_is_told(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Somebody named it: an ingest that read everything else is no success.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+
+    words = ["--home", str(host.home), "--state-dir", str(host.state.root), "--claims", str(host.home / "gone.jsonl")]
+    assert 1 == main(["ingest", *words])
+    assert "gone.jsonl is named as a file of records, and it is not there" in capsys.readouterr().err
 
 
 def test_the_configuration_names_files_of_records(host: Host, tmp_path: Any) -> None:

@@ -241,10 +241,12 @@ def test_what_was_repaired_is_part_of_no_tell(stating: tuple[Host, Found]) -> No
     """
     host, found = stating
     (at,) = {row["source"] for row in host.rows("SELECT source FROM claims")}
+    began = {row["claim_key"]: row["started_at"] for row in host.rows("SELECT claim_key, started_at FROM claims")}
     (told,) = [row for row in found.rows if row["rule"] == "teletype"]
 
     step = {"plan_id": "p", "step": 1, "claim_source": at, "action": "clear"}
-    host.submit("repair", *({**step, "claim_key": f"same{n}"} for n in range(3)))
+    keys = [f"same{n}" for n in range(3)]
+    host.submit("repair", *({**step, "claim_key": key, "started_at": f"{began[key].isoformat()}Z"} for key in keys))
     host.ingest()
 
     assert told["id"] not in [row["id"] for row in Found(host).rows]

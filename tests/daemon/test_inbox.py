@@ -158,6 +158,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "claim_source": "/w/session-records.jsonl",
         "claim_key": "a993",
         "claimed_path": "/w/evals/conversation.jsonl",
+        "started_at": "2026-11-20T10:00:00Z",
         "action": "attach",
         "trajectory_path": "/w/run/conversation.jsonl",
         "session_id": "run-autonomous-20260419025443",
@@ -213,7 +214,7 @@ TABLES = {
     "repo": ("repo_registrations", None, None),
     "expectation": ("expectations", "looked_at", "at"),
     "acknowledgement": ("acknowledgements", "acknowledged_until", "until"),
-    "repair": ("repairs", None, None),
+    "repair": ("repairs", "started_at", "started_at"),
     "supersession": ("supersessions", None, None),
     "consumption": ("consumers", "read_at", "at"),
     "reconciliation": ("reconciliations", "ran_at", "at"),
@@ -287,7 +288,7 @@ def test_a_message_is_an_event_and_a_row(host: Host, kind: str) -> None:
     found = outcome(host.state, receipt)
     assert ("stored", row["seq"]) == (found.state, found.seq)
     body = json.loads(row["body"])
-    times = {name for name in BODIES[kind] if name in ("at", "since", "until")}
+    times = {name for name in BODIES[kind] if name in ("at", "since", "until", "started_at")}
     moments = {name: datetime.fromisoformat(BODIES[kind][name]).astimezone(UTC) for name in times}
     assert BODIES[kind] | moments == body | {name: datetime.fromisoformat(body[name]) for name in times}
     assert all(body[name].endswith("Z") for name in times)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.repair.matching import Loop, Match, Run, Session, instants, loop_of, matched
+from daemon.repair.matching import Known, Loop, Match, Run, Session, instants, loop_of, matched
 
 NOON = datetime(2026, 4, 19, 12)  # noqa: DTZ001 - naive UTC, as the tables have it
 LOOP = Loop("gptme", "autonomous")
@@ -47,6 +47,19 @@ def test_the_nearest_log_is_not_taken_when_another_fits() -> None:
     found = matched([session("a", 0, 25)], [run("near", 0.02), run("far", 10)], WITHIN)
 
     assert {"a": Match(None, "ambiguous", ("near", "far"))} == found
+
+
+def test_no_claim_gets_a_log_behind_that_of_a_later_claim() -> None:
+    """
+    Claims that have their logs bound the others: earlier claims have earlier logs.
+    """
+    known = [Known(LOOP, at(2), at(3))]
+
+    assert {"a": None} == logs(matched([session("a", 0, 25)], [run("later", 10)], WITHIN, known))
+    assert {"a": "own"} == logs(matched([session("a", 0, 25)], [run("own", 1), run("later", 10)], WITHIN, known))
+    assert {"b": None} == logs(matched([session("b", 4, 25)], [run("earlier", 2.5)], timedelta(hours=1), [
+        Known(LOOP, at(1), at(2.7))
+    ]))  # fmt: skip
 
 
 def test_a_log_that_two_sessions_could_have_is_nobodys() -> None:

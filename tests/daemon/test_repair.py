@@ -261,9 +261,10 @@ def test_steps_that_lead_to_a_new_finding_are_taken_back(seed: Seed, plan: str, 
     """
     host = seed.host
     before = pointers(host)
-    other = host.rows("SELECT source, claim_key, claimed_path FROM claims WHERE session_id = 'h000'")[0]
+    other = host.rows("SELECT source, claim_key, claimed_path, started_at FROM claims WHERE session_id = 'h000'")[0]
     body = {"plan_id": "by-hand", "step": 1, "claim_source": other["source"], "claim_key": other["claim_key"]}
     body |= {"claimed_path": other["claimed_path"], "action": "attach", "trajectory_path": seed.own_path(4)}
+    body["started_at"] = f"{other['started_at'].isoformat()}Z"
     submit(host.state, "repair", body, producer="operator", key="repair:by-hand:1", revision=1)
 
     done = asked(host, capsys, "repair", "apply", plan, code=1)
@@ -344,3 +345,29 @@ def test_a_log_that_a_record_without_one_may_own_is_given_to_nobody(host: Host, 
     assert [("a", "clear", "ambiguous"), ("c", "clear", "doubtful_time")] == [
         (step["session_id"], step["action"], step["why"]) for step in steps
     ]
+
+
+def test_a_log_stays_that_of_its_claim_however_it_is_spelled(host: Host, capsys: Any) -> None:
+    """
+    Another claim does not get it; and a repair is of one session, whoever has its name later.
+    """
+    start = DAY + timedelta(hours=2)
+    own = start + timedelta(minutes=2)
+    log(host, run_name(own), own, input_tokens=70_000, output_tokens=100)
+    evaluation = "~/.local/share/gptme/logs/2026-04-19-gptme-evals-x/conversation.jsonl"
+    held = record("held", own - timedelta(seconds=20), trajectory_path=str(host.gptme(run_name(own)).parent) + "/./")
+    poisoned = record("a284", start, trajectory_path=evaluation)
+    host.records(held, poisoned)
+    host.ingest()
+
+    steps = asked(host, capsys, "repair", "plan")["steps"]
+    assert [("a284", "clear")] == [(step["session_id"], step["action"]) for step in steps]
+
+    plan = host.home / "p.json"
+    assert 0 == main(["repair", "plan", "--out", str(plan), *options(host)])
+    capsys.readouterr()
+    asked(host, capsys, "repair", "apply", str(plan))
+    other = record("a284", start - timedelta(days=30), trajectory_path=evaluation)
+    host.records(other, held, poisoned)
+    host.ingest()
+    assert {None} == {row["plan_id"] for row in host.rows("SELECT plan_id FROM claims WHERE started_at < '2026-04-01'")}
