@@ -282,13 +282,14 @@ _COMPARED: Final = (
     """,
     """
     CREATE OR REPLACE TEMP TABLE decided AS
-    SELECT DISTINCT e.seq
+    SELECT
+        e.seq,
+        bool_and(coalesce(CAST(i.body ->> '$.is_withdrawn' AS BOOLEAN), false)) AS is_withdrawn
     FROM later.inbox AS i
-    INNER JOIN later.events AS e ON e.receipt = i.body ->> '$.receipt' AND e.content_hash = i.body ->> '$.content_hash'
-    WHERE
-        i.kind = 'supersession'
-        AND i.seq > $up_to_seq
-        AND NOT coalesce(CAST(i.body ->> '$.is_withdrawn' AS BOOLEAN), false)
+    INNER JOIN later.events AS e
+        ON e.receipt = (i.body ->> '$.receipt') AND e.content_hash = (i.body ->> '$.content_hash')
+    WHERE i.kind = 'supersession' AND i.seq > $up_to_seq
+    GROUP BY e.seq
     """,
     """
     CREATE OR REPLACE TEMP TABLE known AS
@@ -314,13 +315,14 @@ _COMPARED: Final = (
         k.is_measured,
         k.is_declared,
         b.reason,
-        t.seq IN (SELECT seq FROM decided) AS is_decided
+        coalesce(if(n.part IS NULL, NOT d.is_withdrawn, t.part IS NULL AND d.is_withdrawn), false) AS is_decided
     FROM then_parts AS t
     FULL JOIN now_parts AS n
         ON t.measurement = n.measurement AND t.agent IS NOT DISTINCT FROM n.agent AND t.part = n.part
     INNER JOIN known AS k
         ON coalesce(t.source_id, n.source_id) = k.source_id AND coalesce(t.agent, n.agent) IS NOT DISTINCT FROM k.agent
     LEFT JOIN beaten AS b ON t.seq = b.seq
+    LEFT JOIN decided AS d ON coalesce(t.seq, n.seq) = d.seq
     WHERE
         NOT coalesce(t.part = n.part, false)
         OR t.day IS DISTINCT FROM n.day
@@ -341,8 +343,8 @@ _CAUSES: Final = f"""
                 WHEN has_then AND has_now AND then_part.seq <> now_part.seq THEN 'superseded'
                 WHEN has_then AND has_now THEN 'recounted'
                 WHEN has_now AND now_part.seq > up_to_seq THEN 'late'
-                WHEN has_now THEN 'recounted'
                 WHEN is_decided THEN 'decision'
+                WHEN has_now THEN 'recounted'
                 WHEN reason IS NOT NULL OR is_share THEN 'superseded'
                 ELSE 'gone'
             END AS cause

@@ -8,8 +8,11 @@ import pytest
 
 from daemon.bootstrap import open_log, refresh_and_publish
 from daemon.cli import main
+from daemon.inbox_client import submit, submit_all
 from daemon.own_events import own_event
+from daemon.reconcile.fallbacks import restoring, superseding
 from projections.catalog import layout
+from projections.read import Tables
 from state.evidence import Belief, BelievedTotals
 from tests.daemon.conftest import Host, claude_line
 from tests.daemon.live import append
@@ -152,6 +155,39 @@ def test_declarations_and_estimates_that_gave_way_are_causes(host: Host, capsys:
         ("2026-11-01", "estimated", 70, None, {"measured_since": (-1, -70)}),
         ("2026-11-01", "measured", 15, 26, {"late": (1, 11)}),
     ] == told(document)
+
+
+def test_that_an_estimate_was_decided_away_and_back_is_a_decision(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Neither a rule nor evidence moved it.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    done = {"task_id": "AB-3", "status": "completed", "origin": "hook", "estimated_output_tokens": 50}
+    body = done | {"at": "2026-11-05T10:00:00Z", "session_id": "elsewhere"}
+    submit(host.state, "task", body, producer="hub", key="task:AB-3")
+    share = {"session_id": "11111111-1111-4111-8111-111111111111", "task_id": "AB-3", "permille": 100}
+    submit(host.state, "allocation", share, producer="operator", key="allocation:ab3", revision=1)
+    on(host, 20)
+    on(host, 21)
+
+    for day, decide in ((22, superseding), (24, restoring)):
+        with Tables(host.state.published) as tables:
+            submit_all(host.state, decide(tables))
+        on(host, day)
+        append(host.claude(), claude_line(f"msg_{day}", day))
+        on(host, day + 1)
+
+    key = ("2026-11-05", "estimated")
+    until = ("--until", "2026-11-23T13:00")
+    assert [(*key, 50, None, {"supersession": (-1, -50)})] == _estimates(asked(host, capsys, *until)[1])
+    since = ("--since", "2026-11-23T13:00")
+    assert [(*key, None, 50, {"supersession": (1, 50)})] == _estimates(asked(host, capsys, *since)[1])
+
+
+def _estimates(document: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [row for row in told(document) if row[1] == "estimated"]
 
 
 def test_nothing_stated_is_no_good_news(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
