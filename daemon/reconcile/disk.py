@@ -5,7 +5,6 @@ Nothing is opened: a sweep over all roots and the cursors of the last commits ar
 """
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,12 +65,14 @@ class Disk:
     What one sweep over all roots has come to; counts of session logs.
 
     Args:
-        on_disk: Logs that were found.
+        found: Logs that were found, of any time.
+        on_disk: Of which were written in the time asked for.
         ingested: Of which are read to their end.
         in_progress: Of which were written just now and are being read: neither ingested nor stale yet.
         gaps: What is left of them, and of everything else that is read.
     """
 
+    found: int
     on_disk: int
     ingested: int
     in_progress: int
@@ -161,16 +162,18 @@ def look(settings: Settings, since: datetime | None = None, settled_before: date
     # The marks first: what is read in between makes no gap, only a mark that is newer than the look.
     known = marks(settings)
     seen = list(sweep(roots(settings), settings.zone))
-    files = [each for each in seen if isinstance(each, Found) and _is_since(_modified(each.status), since)]
+    found = [each for each in seen if isinstance(each, Found)]
+    files = [each for each in found if _is_since(_modified(each.status), since)]
     unread = [each for each in files if not known.holds(each)]
     waiting = [each for each in unread if settled_before is not None and _modified(each.status) >= settled_before]
     gaps = [_gap(each, known) for each in unread if each not in waiting]
     gaps += [_denied(each) for each in seen if isinstance(each, Denied)]
     gaps += [gap for gap in _gone(seen, known) if since is None or (gap.modified_at or since) > since]
-    counts = Counter(each.header.role == _RECORD for each in files)
+    on_disk = _logs(files)
     return Disk(
-        on_disk=counts[False],
-        ingested=counts[False] - _logs(unread),
+        found=_logs(found),
+        on_disk=on_disk,
+        ingested=on_disk - _logs(unread),
         in_progress=_logs(waiting),
         gaps=sorted(gaps, key=lambda gap: (gap.reason, gap.agent, gap.source)),
     )

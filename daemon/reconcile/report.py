@@ -62,7 +62,8 @@ class Report:
         leaked = self.counted is not None and bool(self.counted.leaked)
         is_doubled = self.counted is not None and bool(self.counted.counted_twice)
         told = {
-            "nothing_to_read": not self.disk.on_disk and self.since is None,
+            "nothing_to_read": not self.disk.found,
+            "nothing_read": self.counted is None,
             "recoverable_gap": bool(self.disk.recoverable),
             "lost_gap": bool(self.disk.by("gone")),
             "unreadable": bool(self.disk.by("unreadable")),

@@ -208,11 +208,18 @@ def test_a_place_that_cannot_be_read_is_no_zero(host: Host, reconcile: Reconcile
     assert (["unreadable"], 0) == (alarms(report), report["gaps"]["recoverable"])
 
 
-def test_where_no_log_is_found_nothing_is_well(host: Host, reconcile: Reconcile) -> None:
+@pytest.mark.parametrize("options", [(), ("--since", "7d")])
+def test_where_no_log_is_found_nothing_is_well(host: Host, reconcile: Reconcile, options: tuple[str, ...]) -> None:
     """
-    Empty is not green.
+    Empty is not green, whatever time is asked for: a home may not be mounted. Nor are tables that are not there.
     """
-    assert ["nothing_to_read"] == alarms(reconcile())
+    assert ["nothing_to_read", "nothing_read"] == alarms(reconcile(*options))
+    append(host.claude(), claude_line("msg_a", 5))
+    assert "nothing_read" in alarms(reconcile("--since", "2100-01-01"))
+    host.ingest()
+    assert [] == alarms(reconcile("--since", "2100-01-01"))
+    host.claude().unlink()
+    assert ["nothing_to_read"] == alarms(reconcile("--since", "2100-01-01"))
 
 
 # -- what the tables say -----------------------------------------------------------------------------------------------
