@@ -28,8 +28,17 @@ SESSION_SOURCES: Final[Mapping[str, str]] = {
 _BY_KIND: Final[Mapping[str, LegacyClass]] = {"superseded": "superseded", "allocated": "allocated_share"}
 _BY_SOURCE: Final[Mapping[str, LegacyClass]] = {"task_fallback": "task_fallback", "manual": "declared"}
 
-_BACKFILL: Final = re.compile(r"backfill:(codex|claude)(?:[-_]code)?[-_]session[:\s]+(\S+)", re.IGNORECASE)
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?=(?:\.jsonl(?:\.zst)?)?$)")
+_BACKFILL: Final = re.compile(
+    r"backfill(?:ed)?[\W_]*(codex|claude)(?:[-_\s]?code)?[-_\s]sessions?(?!\w)\W*(\S*)", re.IGNORECASE
+)
+_UUID: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F])")
+#: The name of a log that ends with its id: of the ids in a path it is the last.
+_LOG: Final = re.compile(rf"[^;,=]*/[^;,=]*?({_UUID.pattern})(?:\.jsonl(?:\.zst)?)?")
+#: An id that is no UUID has letters and digits; in a note a word or a number alone is none.
+_MIXED: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])")
+
+#: What a table writes where nothing supersedes a row.
+_NOTHING: Final = frozenset({"", "0", "0.0", "false", "none", "null", "(null)", "nan"})
 
 #: What a note begins with. What is set aside counts nowhere: its form is the whole note, or ends at a colon.
 _FORMS: Final[tuple[tuple[LegacyClass, re.Pattern[str]], ...]] = (
@@ -52,11 +61,13 @@ class Origin:
     Where the tokens of a row are from.
 
     ``session_id`` and ``agent`` are those that class and source tell; null where only the row's own fields may say so.
+    A `session_backfill` without a session is no row to count: ``column`` should have named it.
     """
 
     legacy_class: LegacyClass
     session_id: str | None = None
     agent: str | None = None
+    column: str = "note"
 
 
 def origin_of(cells: Mapping[str, Any], forms: Sequence[tuple[LegacyClass, str]] = ()) -> Origin:
@@ -73,7 +84,7 @@ def origin_of(cells: Mapping[str, Any], forms: Sequence[tuple[LegacyClass, str]]
     note = str(cells.get("note", "")).strip()
     stated = _by_fields(cells)
     if stated is None or stated.legacy_class == "declared":
-        stated = _by_note(note, forms) or stated
+        stated = _by_note(note, forms, cells.get("session_id")) or stated
     if _is_zeroed(cells):
         return Origin("superseded")
     return stated or Origin("hook_report" if cells.get("session_id") else "no_provenance")
@@ -83,12 +94,12 @@ def _by_fields(cells: Mapping[str, Any]) -> Origin | None:
     kind, sources = _word(cells.get("measurement_kind")), [_word(cells.get(each)) for each in _SOURCES]
     if kind in _BY_KIND:
         return Origin(_BY_KIND[kind])
-    if cells.get("superseded_by"):
+    if str(cells.get("superseded_by", "")).strip().lower() not in _NOTHING:
         return Origin("superseded")
     source_id = cells.get("source_id")
     for source in sources:
         if source in SESSION_SOURCES and source_id:
-            return Origin("session_backfill", session_of(source_id), SESSION_SOURCES[source])
+            return Origin("session_backfill", session_of(source_id), SESSION_SOURCES[source], "source_id")
         if source in _BY_SOURCE:
             return Origin(_BY_SOURCE[source])
     return Origin("provider_call") if source_id and cells.get("source_provider") else None
@@ -97,10 +108,12 @@ def _by_fields(cells: Mapping[str, Any]) -> Origin | None:
 _SOURCES: Final = ("source_class", "source_provider")
 
 
-def _by_note(note: str, forms: Sequence[tuple[LegacyClass, str]]) -> Origin | None:
+def _by_note(note: str, forms: Sequence[tuple[LegacyClass, str]], session_id: object) -> Origin | None:
     if found := _BACKFILL.match(note):
         agent = "codex" if found[1].lower() == "codex" else "claude_code"
-        return Origin("session_backfill", session_of(found[2]), agent)
+        token = found[2].rstrip(".,;:'\")]}>")
+        named = session_of(token) if _MIXED.match(token) else None
+        return Origin("session_backfill", named or session_of(session_id), agent)
     low = note.lower()
     own = next((each for each, beginning in forms if low.startswith(beginning)), None)
     known = own or next((each for each, form in _FORMS if form.match(note)), None)
@@ -108,17 +121,25 @@ def _by_note(note: str, forms: Sequence[tuple[LegacyClass, str]]) -> Origin | No
 
 
 def session_of(text: object) -> str | None:
-    """Return the session that an id or the name of a log names; null where it is none that could be stored."""
+    """Return the session that an id or the name of a log names; null where it is none that could be stored, or two."""
     if not isinstance(text, str):
         return None
-    found = _UUID.search(text)
-    return found[0].lower() if found else (text if ID.fullmatch(text) else None)
+    log = _LOG.fullmatch(text)
+    found = {log[1].lower()} if log else {each.lower() for each in _UUID.findall(text)}
+    if found:
+        return found.pop() if len(found) == 1 else None
+    return text if ID.fullmatch(text) else None
+
+
+_SUMS: Final = ("tokens_in", "tokens_out")
+_OTHER_COUNTS: Final = ("cached_input_tokens", "reasoning_output_tokens", "raw_total_tokens")
 
 
 def _is_zeroed(cells: Mapping[str, Any]) -> bool:
     """Say whether the row states tokens, and all of them are none: the old table took it back that way."""
-    stated = [cells[name] for name in ("tokens_in", "tokens_out") if name in cells]
-    return bool(stated) and all(each in (0, "0") and not isinstance(each, bool) for each in stated)
+    stated = [cells[name] for name in (*_SUMS, *_OTHER_COUNTS) if name in cells]
+    has_sum = any(name in cells for name in _SUMS)
+    return has_sum and all(each in (0, "0") and not isinstance(each, bool) for each in stated)
 
 
 def _word(value: object) -> str:

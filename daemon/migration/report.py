@@ -132,6 +132,8 @@ def _named_source(cells: Cells, origin: Origin) -> dict[str, Any]:
 
     Of a session the provider is no part of the name: a note does not tell it, and the session is the same.
     """
+    if origin.legacy_class == "session_backfill" and origin.session_id is None:
+        raise RowRefused("missing_field" if origin.column == "note" else "invalid_field", origin.column)
     if origin.legacy_class == "session_backfill":
         return {"scope": "session", "source_id": origin.session_id}
     if origin.legacy_class == "provider_call":
@@ -220,6 +222,8 @@ def _uncached(
     if total is not None and is_within is None:
         outside = stated_in + (stated_out or 0)
         is_within = True if total == outside else False if total == outside + cached else None
+    if is_within is None and cached > stated_in:
+        is_within = False  # no part is greater than its whole
     if is_within is None:
         return stated_in, None
     if not is_within:

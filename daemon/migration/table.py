@@ -195,6 +195,8 @@ class Export:
             return found
         named = self._named(list(found.cells))
         stated = {ours: found.cells[name] for ours, name in named.items()}
+        if stated.get("superseded_by") is _NOTHING:
+            del stated["superseded_by"]
         return Row(found.line, {ours: value for ours, value in stated.items() if value is not None and value != ""})
 
 
@@ -330,6 +332,10 @@ class _Impossible:
     """Stands for a value that is no value of ours; its text goes nowhere."""
 
 
+#: Of these what says nothing: zero with a point, and what is not a number.
+_NOTHING: Final = _Impossible()
+
+
 def _object(number: int, text: str) -> Row | Unreadable:
     try:
         found = _loads(text)
@@ -350,8 +356,8 @@ def _loads(text: str) -> Any:  # noqa: ANN401 - decoded JSON
         text,
         object_pairs_hook=_named_once,
         parse_int=_whole,
-        parse_float=lambda _: _Impossible(),
-        parse_constant=lambda _: _Impossible(),
+        parse_float=lambda text: _Impossible() if float(text) else _NOTHING,
+        parse_constant=lambda text: _NOTHING if text == "NaN" else _Impossible(),
     )
 
 

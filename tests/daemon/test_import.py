@@ -243,8 +243,25 @@ def test_the_page_names_every_class_column_and_bound() -> None:
             ("session_backfill", LOST, "codex"),
         ),
         ({"note": "backfill:claude-session s-1"}, ("session_backfill", "s-1", "claude_code")),
-        ({"note": "backfill:codex-session"}, ("no_provenance", None, None)),
-        ({"note": "backfill:codex-session a/b"}, ("session_backfill", None, "codex")),
+        *(
+            ({"note": form.format(LOST)}, ("session_backfill", LOST, "codex"))
+            for form in (
+                "backfill:codex-session {}.",
+                "backfill:codex-session {};src=rollout",
+                "backfill:codex-session {0};src=/x/rollout-2026-05-20T10-00-00-{0}.jsonl",
+                "backfill:codex-session '{}'",
+                "backfill:codex-session ({})",
+                "backfill:codex-session {}, total",
+                "Backfill: Codex-Session {}",
+                "backfill codex session {}",
+                "backfill:codex-session=/x/019a0000-0009-7000-8000-000000000009/rollout-2026-05-20T10-00-00-{}.jsonl",
+            )
+        ),
+        ({"note": "backfill:codex-session", "session_id": LOST}, ("session_backfill", LOST, "codex")),
+        *(
+            ({"note": f"backfill:codex-session{rest}"}, ("session_backfill", None, "codex"))
+            for rest in ("", " a/b", " total", ", 3 sessions", f" {LOST};{KEPT}")
+        ),
         ({"note": "Heuristic task-completion fallback"}, ("task_fallback", None, None)),
         ({"note": "fix-consistency: fallback"}, ("bulk_side_effect", None, None)),
         ({"note": "sync"}, ("bulk_side_effect", None, None)),
@@ -257,6 +274,13 @@ def test_the_page_names_every_class_column_and_bound() -> None:
         ({"tokens_in": "0", "tokens_out": 0, "note": "heuristic"}, ("superseded", None, None)),
         ({"measurement_kind": "superseded", "source_id": "s", "source_provider": "codex"}, ("superseded", None, None)),
         ({"superseded_by": 17}, ("superseded", None, None)),
+        *(
+            ({"superseded_by": text}, ("no_provenance", None, None))
+            for text in (0, False, None, "0", "FALSE", "None", "null", "(NULL)", "NaN", " nan ")
+        ),
+        ({"tokens_in": 0, "tokens_out": 0, "cached_input_tokens": 5000}, ("no_provenance", None, None)),
+        ({"tokens_in": 0, "tokens_out": 0, "raw_total_tokens": "70"}, ("no_provenance", None, None)),
+        ({"tokens_in": 0, "tokens_out": 0, "raw_total_tokens": "0"}, ("superseded", None, None)),
         ({"measurement_kind": "allocated"}, ("allocated_share", None, None)),
         ({"source_class": "task_fallback", "note": "measured by hook"}, ("task_fallback", None, None)),
         ({"source_class": "codex_session", "source_id": LOST, "note": "sync"}, ("session_backfill", LOST, "codex")),
@@ -274,6 +298,33 @@ def test_a_row_is_classified_by_its_fields_then_by_its_note(cells: dict[str, Any
     found = origin_of(cells)
 
     assert expected == (found.legacy_class, found.session_id, found.agent)
+
+
+def test_a_backfill_whose_session_nobody_can_name_is_refused_and_counts_nowhere(tmp_path: Path) -> None:
+    """
+    It would count beside what is measured of its session, and nothing could tell.
+    """
+    rows = [row(1, note="backfill:codex-session total"), row(2, source_class="codex", source_id="a/b"), row(3)]
+
+    found = plan(written(tmp_path / "old.csv", rows))
+
+    assert [(2, "missing_field", "note"), (3, "invalid_field", "source_id")] == codes(found)
+    assert ["import:token_events:3"] == list(found.planned)
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", "NaN", "false", "null", '"none"'])
+def test_a_document_that_says_that_nothing_supersedes_a_row_lets_it_count(tmp_path: Path, value: str) -> None:
+    """
+    Another table's way to write null is no successor.
+    """
+    (tmp_path / "old.ndjson").write_text(
+        f'{{"id": 1, "tokens_in": 5, "superseded_by": {value}}}\n{{"id": 2, "tokens_in": 5, "superseded_by": 1.0}}\n'
+    )
+
+    (counts, superseded) = plan(tmp_path / "old.ndjson").planned.values()
+
+    assert b"no_provenance" in counts.message.content
+    assert b'"superseded"' in superseded.message.content
 
 
 def test_an_operator_teaches_further_notes() -> None:
@@ -319,6 +370,7 @@ PROVEN = {
             ("estimated", 100, 60),
         ),
         ({"note": "sync", "source_id": None}, ("estimated", 100, None)),
+        ({"raw_usage": None, "source_provider": None, "cached_input_tokens": 5_000}, ("estimated", 100, 5_000)),
     ],
     ids=str,
 )
