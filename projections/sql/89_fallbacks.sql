@@ -1,4 +1,4 @@
--- fallbacks: estimates that completed tasks or old callers left, and whether something was measured beside each.
+-- fallbacks: estimates that completed tasks, old callers or an old table left, and whether something was measured beside each.
 -- grain: one report that holds, or one completed task
 -- key: seq
 -- unit: tokens, times in UTC
@@ -8,14 +8,14 @@
 -- state: measured_since (superseded by rule), operator_decision (superseded by a decision), leaked (it counts, and calls of its
 -- session or of its task were measured too), kept (the same, and an operator has decided that it counts), counted (nothing was
 -- measured beside it). beside_source_id is null where it was more than one call. Leaked is no proof of tokens that count twice: a task may
--- have been worked on twice, and only once in a log.
+-- have been worked on twice, and only once in a log. A row of an old table that names its source is held against its session alone.
 WITH guessed AS MATERIALIZED (
     SELECT
         e.*,
         s.seq AS decision_seq
     FROM estimates AS e
     LEFT JOIN supersessions AS s ON e.receipt = s.receipt AND e.content_hash = s.content_hash
-    WHERE e.source_class IN ('task_fallback', 'legacy_post')
+    WHERE e.source_class IN ('task_fallback', 'legacy_post', 'legacy_import')
 ),
 beside AS (
     SELECT
@@ -32,7 +32,7 @@ beside AS (
         u.source_id
     FROM guessed AS g
     INNER JOIN usage_allocated AS u ON g.task_id = u.task_id
-    WHERE u.total_tokens > 0
+    WHERE u.total_tokens > 0 AND g.source_class <> 'legacy_import'
 ),
 met AS (
     SELECT

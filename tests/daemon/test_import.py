@@ -194,7 +194,7 @@ def test_the_playbook_runs_as_it_is_written(
     assert [] == leaks(host)
     fallbacks = said["reconcile"]["fallbacks"]
     assert (0, []) == (fallbacks["leaked"], fallbacks["leaked_rows"])
-    assert (6, 2, 4) == (fallbacks["events"], fallbacks["measured_since"], fallbacks["counted"])
+    assert (9, 4, 5) == (fallbacks["events"], fallbacks["measured_since"], fallbacks["counted"])
     assert Path(f"{host.state.root}.before").is_dir()
     assert CANARY not in everything(host) + shown
 
