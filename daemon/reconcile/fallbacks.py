@@ -6,6 +6,7 @@ Nothing that was written is touched. A decision is a message about one content o
 
 import re
 import time
+from datetime import datetime
 from typing import Any, Final
 
 from adapters.decode import digest
@@ -17,37 +18,63 @@ PRODUCER: Final = "reconcile"
 #: Ids of calls that a message may name.
 _CALL: Final = re.compile(r"[A-Za-z0-9_.:-]{1,300}")
 
-# Those that an operator kept once are asked for again only by this very option: `--zero-superseded-fallbacks`.
+# As the report counts them: what was decided once, to keep it too, is not decided again.
 _TO_SUPERSEDE: Final = """
 SELECT receipt, content_hash, beside_source_id
 FROM fallbacks
-WHERE state IN ('leaked', 'kept') AND receipt IS NOT NULL
+WHERE state = 'leaked' AND receipt IS NOT NULL AND coalesce(called_at >= $since, true)
 ORDER BY seq
 """
 
+# Whoever decided: only under the key of a decision can it be taken back, and without one it cannot.
 _DECIDED: Final = """
-SELECT receipt, content_hash, beside_source_id
-FROM fallbacks
-WHERE state = 'operator_decision'
-ORDER BY seq
+SELECT
+    i.message_key,
+    i.revision,
+    i.producer,
+    f.receipt,
+    f.content_hash,
+    i.body ->> '$.by_source_id' AS by_source_id
+FROM fallbacks AS f
+INNER JOIN inbox AS i
+    ON
+        i.kind = 'supersession'
+        AND f.receipt = (i.body ->> '$.receipt')
+        AND f.content_hash = (i.body ->> '$.content_hash')
+WHERE
+    f.state = 'operator_decision'
+    AND i.message_key IS NOT NULL
+    AND NOT coalesce(CAST(i.body ->> '$.is_withdrawn' AS BOOLEAN), false)
+ORDER BY i.seq
 """
 
 
-def superseding(tables: Tables) -> list[Sealed]:
-    """Return the decisions that no fallback counts beside a measurement; none when that is so already."""
-    return [_decision(row, is_withdrawn=False) for row in tables.rows(_TO_SUPERSEDE)]
+def superseding(tables: Tables, since: datetime | None) -> list[Sealed]:
+    """Return the decisions that no fallback counts beside a measurement, from *since* on (aware; null: of all)."""
+    start = None if since is None else since.replace(tzinfo=None)
+    return [_decision(row) for row in tables.rows(_TO_SUPERSEDE, {"since": start})]
 
 
 def restoring(tables: Tables) -> list[Sealed]:
     """Return what takes every such decision back."""
-    return [_decision(row, is_withdrawn=True) for row in tables.rows(_DECIDED)]
+    return [_withdrawal(row) for row in tables.rows(_DECIDED)]
 
 
-def _decision(row: dict[str, Any], *, is_withdrawn: bool) -> Sealed:
+def _decision(row: dict[str, Any]) -> Sealed:
     body: dict[str, Any] = {"receipt": row["receipt"], "content_hash": row["content_hash"]}
     if row["beside_source_id"] is not None and _CALL.fullmatch(row["beside_source_id"]):
         body["by_source_id"] = row["beside_source_id"]
-    if is_withdrawn:
-        body["is_withdrawn"] = True
     key = f"supersession:{digest(row['receipt'] + row['content_hash'])}"
-    return checked("supersession", body, producer=PRODUCER, key=key, revision=time.time_ns() // 1_000)
+    return checked("supersession", body, producer=PRODUCER, key=key, revision=_now_us())
+
+
+def _withdrawal(row: dict[str, Any]) -> Sealed:
+    body: dict[str, Any] = {"receipt": row["receipt"], "content_hash": row["content_hash"], "is_withdrawn": True}
+    if row["by_source_id"] is not None:
+        body["by_source_id"] = row["by_source_id"]
+    revision = max(_now_us(), (row["revision"] or 0) + 1)
+    return checked("supersession", body, producer=row["producer"], key=row["message_key"], revision=revision)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

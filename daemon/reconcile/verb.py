@@ -112,7 +112,7 @@ def _decisions(settings: Settings, asked: Asked) -> list[Sealed]:
     if not (asked.is_superseding or asked.is_restoring):
         return []
     with Tables(settings.state.published) as tables:
-        return superseding(tables) if asked.is_superseding else restoring(tables)
+        return superseding(tables, asked.since) if asked.is_superseding else restoring(tables)
 
 
 def _decide(settings: Settings, asked: Asked, decisions: list[Sealed]) -> None:

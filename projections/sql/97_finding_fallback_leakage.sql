@@ -2,16 +2,24 @@
 -- grain: one estimate
 -- key: subject
 -- unit: times in UTC
--- source: usage_estimated, usage_measured, usage_allocated
+-- source: usage_estimated, supersessions, events, usage_measured, usage_allocated
 -- refresh: part
 --
 -- What surely is the same counts no more (estimates). What is left here is too like to be chance: the same session under another agent's
 -- name, the same source id under another provider's, a task whose tokens were measured any time before an hour after its end.
-WITH guessed AS (
+-- What an operator has decided to keep is no finding.
+WITH kept AS (
+    SELECT e.seq
+    FROM supersessions AS s
+    INNER JOIN events AS e ON s.receipt = e.receipt AND s.content_hash = e.content_hash
+    WHERE s.is_withdrawn
+),
+guessed AS (
     SELECT
         *,
         regexp_replace(source_id, '^[^:]*:', '') AS bare_id
     FROM usage_estimated
+    WHERE seq NOT IN (SELECT seq FROM kept)
 ),
 beside AS (
     SELECT

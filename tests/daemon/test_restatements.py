@@ -172,7 +172,7 @@ def test_that_an_estimate_was_decided_away_and_back_is_a_decision(
     on(host, 20)
     on(host, 21)
 
-    for day, decide in ((22, superseding), (24, restoring)):
+    for day, decide in ((22, lambda tables: superseding(tables, None)), (24, restoring)):
         with Tables(host.state.published) as tables:
             submit_all(host.state, decide(tables))
         on(host, day)
