@@ -20,6 +20,7 @@ from daemon.health.stamps import stamp
 from daemon.health.verb import is_by_hand
 from daemon.living import Living, living
 from daemon.provenance import utc_text
+from daemon.reconcile.age import last_run
 from daemon.settings import Settings
 from projections.read import Tables
 from state.errors import TallystickError
@@ -36,7 +37,7 @@ _OLD: Final = timedelta(days=1)
 #: So many lines are enough to make somebody look.
 _LINES_MAX: Final = 8
 
-Kind = Literal["finding", "health", "unknown"]
+Kind = Literal["finding", "health", "reconcile", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Violation:
     One rule that does not hold.
 
     Args:
-        kind: Who found it: the tables, health, or nobody, as it cannot be judged.
+        kind: Who found it: the tables, health, the newest reconcile, or nobody, as it cannot be judged.
         rule: Which one.
         severity: How bad that is.
         means: What it says, in words of ours.
@@ -136,12 +137,16 @@ def _of_tables(settings: Settings, daemon: Living, now: datetime) -> Iterator[Vi
         with Tables(settings.state.published) as tables:
             committed_at = tables.head().committed_at
             rows = alarming(found(tables, now))
+            reconciled = last_run(tables, now)
     except TallystickError as error:
         name = type(error).__name__
         yield Violation("unknown", "findings_unknown", "unknown", f"the tables say nothing ({name})", _NEXT_OF_TABLES)
         return
     for rule in dict.fromkeys(row["rule"] for row in rows):
         yield _violation([row for row in rows if row["rule"] == rule])
+    if reconciled is not None and not reconciled["is_clean"]:
+        means = "disk, log and tables did not agree when they were last held against each other"
+        yield Violation("reconcile", "reconcile_not_clean", "warning", means, "tallystick reconcile")
     if not daemon.is_running and (committed_at is None or now.replace(tzinfo=None) - committed_at > _OLD):
         means = "no daemon is heard, and the newest evidence is older than a day"
         yield Violation("unknown", "evidence_old", "unknown", means, "tallystick ingest")

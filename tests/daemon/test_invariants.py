@@ -70,6 +70,24 @@ def test_a_violation_is_told_in_words_of_ours_alone(host: Host, invariants: Inva
     assert said.splitlines()[1:] == invariants("--context")[1].splitlines()[1:]
 
 
+def test_a_reconcile_that_was_not_clean_is_a_violation_until_one_is(host: Host, invariants: Invariants) -> None:
+    """
+    What it found alarms nobody else: a gap is no finding of the tables.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    place = ("--home", str(host.home), "--state-dir", str(host.state.root))
+    said = []
+    assert 1 == main(["reconcile", *place])
+    for _ in range(2):
+        host.ingest()
+        code, text = invariants("--json")
+        said.append((code, "reconcile_not_clean" in text))
+        assert "reconcile_not_clean" not in text or "`tallystick reconcile`" in invariants("--context")[1]
+        assert 0 == main(["reconcile", *place])
+
+    assert [(1, True), (3, False)] == said
+
+
 def test_an_acknowledged_finding_is_no_violation(host: Host, invariants: Invariants) -> None:
     """
     Somebody knows of it; old evidence that nobody keeps new is then all that is left.
