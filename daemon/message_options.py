@@ -1,5 +1,6 @@
 """Options and files of the verbs that write messages."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def seconds(wait: str, option: str = "--wait") -> float:
         found = float(wait)
     except ValueError:
         raise NoTime(option=option) from None
-    if not found >= 0:
+    if not (found >= 0 and math.isfinite(found)):
         raise NoTime(option=option)
     return found
 

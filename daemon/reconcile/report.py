@@ -42,6 +42,7 @@ class Report:
         as_of: Up to where they hold the log, and when that was committed; nulls beside null.
         findings: Those that alarm and that nobody has acknowledged.
         proposed: How many decisions about fallbacks it would write, or has written.
+        is_late: Whether what was asked for was not done in time.
     """
 
     at: datetime
@@ -54,6 +55,7 @@ class Report:
     as_of: tuple[int | None, str | None]
     findings: Sequence[dict[str, Any]]
     proposed: int
+    is_late: bool
 
     @property
     def alarms(self) -> list[str]:
@@ -71,6 +73,7 @@ class Report:
             "leaked_fallback": leaked,
             "counted_twice": is_doubled,
             "finding": bool(self.findings),
+            "not_caught_up": self.is_late,
         }
         return [name for name, is_so in told.items() if is_so]
 

@@ -18,7 +18,7 @@ from daemon.health.verb import is_by_hand
 from daemon.inbox_client import Sealed, is_waiting, submit_all
 from daemon.lag import lag_events
 from daemon.living import living
-from daemon.reconcile.backfill import backfill, take_in
+from daemon.reconcile.backfill import NotCaughtUp, backfill, take_in
 from daemon.reconcile.counted import Counted, count
 from daemon.reconcile.disk import Disk, Gap, look
 from daemon.reconcile.fallbacks import restoring, superseding
@@ -68,31 +68,45 @@ def reconcile(settings: Settings, asked: Asked, *, as_json: bool) -> int:
 
     Raises:
         TwoDecisions: Two options contradict.
-        NotCaughtUp: A daemon did not read in time what was to be applied.
+        NotCaughtUp: A daemon did not read in time what was to be applied; the report says so, and is kept.
         TallystickError: Log, tables or state directory cannot be used.
     """
     if asked.is_superseding and asked.is_restoring:
         raise TwoDecisions
     bounds = limits(settings)
     before = _look(settings, asked, bounds)
-    if asked.is_applied and before.recoverable:
-        backfill(settings, before.recoverable, asked.wait_seconds)
-    decisions = _decisions(settings, asked)
-    if asked.is_applied and decisions:
-        _decide(settings, asked, decisions)
+    decisions, late = _apply(settings, asked, before) if asked.is_applied else (_decisions(settings, asked), None)
     after = _look(settings, asked, bounds) if asked.is_applied else before
-    report = _report(settings, asked, bounds, after, _recovered(before, after), len(decisions))
+    report = _report(
+        settings, asked, bounds, after, _recovered(before, after), len(decisions), is_late=late is not None
+    )
     receipt = keep(settings.state, report)
-    if asked.is_applied:
-        _take_in(settings, [receipt], asked.wait_seconds)
     if not is_by_hand():
         with as_known(settings.state.stamp("reconcile")):
             stamp(settings.state, "reconcile")
+    if late is not None:
+        raise late
+    if asked.is_applied:
+        _take_in(settings, [receipt], asked.wait_seconds)
     if as_json:
         show.document(report.document())
     else:
         tell(report)
     return FINDINGS if report.alarms else DONE
+
+
+def _apply(settings: Settings, asked: Asked, before: Disk) -> tuple[list[Sealed], NotCaughtUp | None]:
+    """Read what is left and decide what was asked for; returns the decisions sent, and what was not done in time."""
+    decisions: list[Sealed] = []
+    try:
+        if before.recoverable:
+            backfill(settings, before.recoverable, asked.wait_seconds)
+        decisions = _decisions(settings, asked)
+        if decisions:
+            _decide(settings, asked, decisions)
+    except NotCaughtUp as error:
+        return decisions, error
+    return decisions, None
 
 
 def _look(settings: Settings, asked: Asked, bounds: Limits) -> Disk:
@@ -128,12 +142,21 @@ def _take_in(settings: Settings, receipts: list[str], wait_seconds: float) -> No
 
 
 def _report(
-    settings: Settings, asked: Asked, bounds: Limits, disk: Disk, recovered: list[Gap], proposed: int
+    settings: Settings,
+    asked: Asked,
+    bounds: Limits,
+    disk: Disk,
+    recovered: list[Gap],
+    proposed: int,
+    *,
+    is_late: bool,
 ) -> Report:
     now = datetime.now(UTC)
     counted, as_of, findings = _asked_tables(settings, asked, bounds, now)
     run_by: RunBy = "operator" if is_by_hand() else "timer"
-    return Report(now, run_by, asked.since, asked.is_applied, disk, recovered, counted, as_of, findings, proposed)
+    return Report(
+        now, run_by, asked.since, asked.is_applied, disk, recovered, counted, as_of, findings, proposed, is_late
+    )
 
 
 def _asked_tables(

@@ -13,8 +13,6 @@ import pytest
 from daemon.bootstrap import open_log
 from daemon.cli import main
 from daemon.inbox_client import submit
-from daemon.reconcile.fallbacks import superseding
-from projections.read import Tables
 from state.cursors import Cursor
 from tests.daemon import live
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines
@@ -290,6 +288,9 @@ def test_fallbacks_are_superseded_only_when_asked_for_and_it_can_be_undone(mixed
     It is about what stood there: another guess of the same task leaks again.
     """
     measured = mixed.totals()
+    assert "fallback_leakage" in rules(reconcile())
+    later = reconcile("--zero-superseded-fallbacks", "--since", "2026-11-06")
+    assert (0, 0) == (later["fallback_decisions"], later["fallbacks"]["leaked"])
 
     first = reconcile("--zero-superseded-fallbacks", "--apply")
     events = events_of(mixed)
@@ -310,11 +311,54 @@ def test_fallbacks_are_superseded_only_when_asked_for_and_it_can_be_undone(mixed
     assert (1, "kept", ["AB-2", "AB-3"]) == (undone["fallback_decisions"], states(mixed)["AB-3"], estimated(mixed))
     assert "leaked_fallback" not in undone["alarms"]
 
-    with Tables(mixed.state.published) as tables:
-        assert 1 == len(superseding(tables))  # asked for again, it is decided again
+    assert 0 == reconcile("--zero-superseded-fallbacks")["fallback_decisions"]
+    assert "fallback_leakage" not in rules(undone)
     task(mixed, "AB-3", "2026-11-06", session_id="elsewhere", estimated_output_tokens=60)
     mixed.ingest()
     assert "leaked" == states(mixed)["AB-3"]
+
+
+def rules(report: dict[str, Any]) -> set[str]:
+    return {found["rule"] for found in report["findings"]}
+
+
+def test_a_decision_that_somebody_sent_under_a_key_of_his_own_is_taken_back_under_it(
+    mixed: Host, reconcile: Reconcile
+) -> None:
+    """
+    Under another key it would stand beside the withdrawal, and be taken back for ever.
+    """
+    (row,) = mixed.rows("SELECT receipt, content_hash FROM fallbacks WHERE task_id = 'AB-3'")
+    submit(mixed.state, "supersession", row, producer="somebody", key="mine", revision=7)
+    mixed.ingest()
+    assert "operator_decision" == states(mixed)["AB-3"]
+
+    undone = reconcile("--restore-fallbacks", "--apply")
+    again = reconcile("--restore-fallbacks", "--apply")
+
+    assert (1, 0, "kept") == (undone["fallback_decisions"], again["fallback_decisions"], states(mixed)["AB-3"])
+    assert [{"message_key": "mine", "producer": "somebody", "superseded_count": 1}] == mixed.rows(
+        "SELECT message_key, producer, superseded_count FROM inbox WHERE kind = 'supersession'"
+    )
+
+
+def test_a_row_of_an_old_table_that_counts_beside_its_session_leaks(host: Host, reconcile: Reconcile) -> None:
+    """
+    Under the agent's own name it gives way; under another's it counts twice, and the report says so.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    said = {"measurement": "estimated", "source_class": "legacy_import", "legacy_class": "session_backfill"}
+    for agent in ("claude_code", "codex"):
+        body = said | {"agent": agent, "session_id": SESSION, "scope": "session", "output_tokens": 5}
+        submit(host.state, "token_event", body, producer="import", key=f"import:t:{agent}", revision=0)
+    host.ingest()
+
+    report = reconcile()
+
+    assert {"codex": "leaked", "claude_code": "measured_since"} == {
+        row["agent"]: row["state"] for row in host.rows("SELECT agent, state FROM fallbacks")
+    }
+    assert ("leaked_fallback" in report["alarms"], 1) == (True, report["fallbacks"]["leaked"])
 
 
 def test_findings_of_the_records_are_in_the_report_and_alarm(
@@ -388,7 +432,10 @@ def test_a_second_apply_does_nothing_and_every_run_is_evidence_with_an_age(
     )
 
 
-@pytest.mark.parametrize("options", [("--zero-superseded-fallbacks", "--restore-fallbacks"), ("--since", "yesterday")])
+@pytest.mark.parametrize(
+    "options",
+    [("--zero-superseded-fallbacks", "--restore-fallbacks"), ("--since", "yesterday"), ("--apply", "--wait", "inf")],
+)
 def test_options_that_mean_nothing_are_refused(host: Host, reconcile: Reconcile, options: tuple[str, ...]) -> None:
     """
     With 2, and nothing is written.
@@ -472,9 +519,14 @@ def test_a_log_that_is_being_written_is_no_gap_beside_a_daemon_and_one_that_stay
         written_on(old, FLAT)
 
         dry = reconcile()
+        host.state.stamp("reconcile").unlink()
         refused = reconcile("--apply", "--wait", "0.5")
 
         assert {"on_disk": 3, "ingested": 1, "in_progress": 1, "stale": 1} == dry["sessions"]
         assert 3 == refused["exit"]
+        kept = json.loads(max(host.state.reports.iterdir()).read_text())
+        assert (True, ["recoverable_gap", "not_caught_up"]) == (kept["is_applied"], alarms(kept))
+        assert host.state.stamp("reconcile").exists()
+        assert 2 == len(list(host.state.inbox.glob("*.json")))
         assert "tallystick health" in refused["error"]
         assert (1, 15) == host.totals()
