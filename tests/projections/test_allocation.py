@@ -616,5 +616,5 @@ def test_the_default_pattern_of_branches_is_the_one_in_the_vocabulary(ledger) ->
     ledger.write([])
 
     assert [(TASK_BRANCH_PATTERN,)] == ledger.rows("SELECT branch_pattern FROM task_rules")
-    text = next(each.sql for each in relations() if each.name == "estimates")
+    text = next(each.sql for each in relations() if each.name == "task_fallbacks")
     assert f"origin IN {ESTIMATING_ORIGINS}" in text
