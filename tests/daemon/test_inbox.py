@@ -502,13 +502,26 @@ def test_two_producers_at_once_write_one_message(host: Host) -> None:
 # -- the order of things never matters -------------------------------------------------------------------------------
 
 
+#: What differs between messages of a kind; of all others it is the session.
+VARIED = {
+    "token_event": "cwd",
+    "repo": "repo",
+    "expectation": "name",
+    "acknowledgement": "ticket",
+    "supersession": "by_source_id",
+    "consumption": "consumer",
+    "reconciliation": "sessions_on_disk",
+}
+
+
 def random_messages(rng: random.Random) -> list[dict[str, Any]]:
     """Return messages of few keys, few revisions and few contents, so that all of them meet; two are none."""
     found = []
     for number in range(20):
         kind = rng.choice(sorted(BODIES))
-        varied = {"token_event": "cwd", "repo": "repo", "expectation": "name"}.get(kind, "session_id")
-        body = BODIES[kind] | {varied: f"{'/' if varied == 'cwd' else ''}s-{rng.randrange(3)}"}
+        varied, which = VARIED.get(kind, "session_id"), rng.randrange(3)
+        other = which if kind == "reconciliation" else f"{'/' if varied == 'cwd' else ''}s-{which}"
+        body = BODIES[kind] | {varied: other}
         fields: dict[str, Any] = {"kind": kind, "created_at": f"2026-11-20T10:00:{number:02}Z"}
         if rng.random() < 0.8:
             fields |= {"key": f"k-{rng.randrange(3)}"}
