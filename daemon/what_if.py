@@ -1,6 +1,5 @@
 """What a declaration would change: tried on a copy of the tables, and nothing is written."""
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -54,26 +53,39 @@ def tried(settings: Settings, events: Iterable[bytes]) -> Iterator[Tables]:
         copy = Path(directory) / "what-if.duckdb"
         shutil.copyfile(settings.state.published, copy)
         with duckdb.connect(str(copy)) as connection:
-            for event in events:
-                connection.execute(_ADDED, _columns(event))
+            add(connection, events, Path(directory) / "events.ndjson")
         with Tables(copy) as tables:
             yield tables
+
+
+def add(connection: duckdb.DuckDBPyConnection, events: Iterable[bytes], file: Path) -> None:
+    """Put messages, as the log would hold them, behind all events of a copy; *file* holds them on their way."""
+    with file.open("wb") as lines:
+        lines.writelines(b'{"place":%d,%b\n' % (place, event[1:]) for place, event in enumerate(events, start=1))
+    connection.execute(_ADDED, {"file": str(file)})
 
 
 _ADDED: Final = """
     INSERT INTO events BY NAME
     SELECT
         (SELECT log_id FROM projection) AS log_id,
-        (SELECT coalesce(max(seq), -1) + 1 FROM events) AS seq,
-        $kind AS kind, $producer AS producer, $key AS message_key, CAST($revision AS BIGINT) AS revision,
-        $receipt AS receipt, $content_hash AS content_hash, CAST($body AS JSON) AS body
+        (SELECT coalesce(max(seq), -1) FROM events) + place AS seq,
+        k AS kind,
+        producer,
+        key AS message_key,
+        revision,
+        receipt,
+        content_hash,
+        body
+    FROM read_json(
+        $file,
+        format = 'newline_delimited',
+        columns = {
+            'place': 'BIGINT', 'k': 'VARCHAR', 'producer': 'VARCHAR', 'key': 'VARCHAR', 'revision': 'BIGINT',
+            'receipt': 'VARCHAR', 'content_hash': 'VARCHAR', 'body': 'JSON'
+        }
+    )
 """
-
-
-def _columns(event: bytes) -> dict[str, Any]:
-    stated = json.loads(event)
-    names = ("producer", "key", "revision", "receipt", "content_hash")
-    return {"kind": stated["k"], "body": json.dumps(stated["body"])} | {name: stated.get(name) for name in names}
 
 
 _OWNER: Final = ("task_id", "workstream_id", "rule")

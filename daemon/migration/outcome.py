@@ -16,6 +16,7 @@ import duckdb
 
 from daemon.inbox_client import Sealed
 from daemon.settings import Settings
+from daemon.what_if import add
 from projections.build import Projection
 from state.paths import StatePaths
 
@@ -59,7 +60,7 @@ def as_if(settings: Settings, messages: Sequence[Sealed]) -> Iterator[duckdb.Duc
     with TemporaryDirectory(prefix="tallystick-import-") as directory:
         copy = _copy(settings, Path(directory))
         with duckdb.connect(str(copy)) as connection:
-            _add(connection, messages, Path(directory) / "messages.ndjson")
+            add(connection, map(_event, messages), Path(directory) / "events.ndjson")
             yield connection
 
 
@@ -74,41 +75,12 @@ def _copy(settings: Settings, directory: Path) -> Path:
     return empty.projection
 
 
-def _add(connection: duckdb.DuckDBPyConnection, messages: Sequence[Sealed], file: Path) -> None:
-    with file.open("w", encoding="ascii") as written:
-        written.writelines(_event(place, each) for place, each in enumerate(messages, start=1))
-    connection.execute(_ADDED, {"file": str(file)})
-
-
-def _event(place: int, message: Sealed) -> str:
+def _event(message: Sealed) -> bytes:
+    """Return a message as the log would hold it, as far as tables of messages ask."""
     stated = json.loads(message.content)
-    names = ("kind", "producer", "key", "revision")
-    event = {name: stated.get(name) for name in names}
-    event |= {"place": place, "receipt": message.receipt, "content_hash": message.content_hash}
-    return json.dumps(event | {"body": stated["body"]}) + "\n"
-
-
-_ADDED: Final = """
-    INSERT INTO events BY NAME
-    SELECT
-        (SELECT log_id FROM projection) AS log_id,
-        (SELECT coalesce(max(seq), -1) FROM events) + place AS seq,
-        kind,
-        producer,
-        key AS message_key,
-        revision,
-        receipt,
-        content_hash,
-        body
-    FROM read_json(
-        $file,
-        format = 'newline_delimited',
-        columns = {
-            'place': 'BIGINT', 'kind': 'VARCHAR', 'producer': 'VARCHAR', 'key': 'VARCHAR', 'revision': 'BIGINT',
-            'receipt': 'VARCHAR', 'content_hash': 'VARCHAR', 'body': 'JSON'
-        }
-    )
-"""
+    event = {name: stated.get(name) for name in ("producer", "key", "revision", "body")}
+    event |= {"k": stated["kind"], "receipt": message.receipt, "content_hash": message.content_hash}
+    return json.dumps(event).encode("ascii")
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
