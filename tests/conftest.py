@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import hypothesis
 import pytest
@@ -50,6 +51,27 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     return home
+
+
+def _umask() -> int:
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return umask
+
+
+#: What this process began with, before any command ran in it.
+UMASK: Final = _umask()
+
+
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """
+    Give every test the umask that this process began with: a command that runs in it narrows it for all of it, and
+    one that a fixture of a whole module ran would narrow it for good.
+    """
+    os.umask(UMASK)
+    yield
+    os.umask(UMASK)
 
 
 @pytest.fixture(autouse=True, scope="session")

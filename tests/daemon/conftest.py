@@ -91,15 +91,6 @@ class Host:
         return [row["change"] for row in found]
 
 
-@pytest.fixture(autouse=True)
-def own_umask() -> Iterator[None]:
-    """Take back what a command that ran in this process set for all of it."""
-    before = os.umask(0o022)
-    os.umask(before)
-    yield
-    os.umask(before)
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
