@@ -22,6 +22,7 @@ from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
 from daemon.publish import publish
+from daemon.recollect import recollect
 from daemon.scratch import is_scratch, sweep_scratch
 from daemon.settings import Settings
 from daemon.task_rules import record
@@ -134,7 +135,7 @@ def catch_up(
     """Read everything new into the log, bring the tables up to it and publish them."""
     with open_log(settings, clock) as log:
         rules = record(log, settings, clock)
-        ingest = Ingest(log, clock, progress, home=settings.home)
+        ingest = Ingest(log, clock, progress, remembered=recollect(settings.state, log), home=settings.home)
         read = ingest.run(seen)
         # Tables may still hold what the log has lost: they must say what the log says, or a rebuild would surprise.
         anew = log.recovery is not None and bool(log.recovery.read_again)

@@ -4,7 +4,8 @@ A document that its agent rewrites whole: read as a whole, item by item, wheneve
 While it is being rewritten a reader sees half of it. So a document that cannot be read is looked at again; only one
 that still holds the same broken bytes at the next look is told as rejected. Which items are unchanged is remembered
 within bounds, and only to keep the log small: without that memory all items are stated again, and the tables say the
-same.
+same. Of a file of records it is more: a record that was there and is not any more is claimed by nobody. An answer that
+an agent takes out of its document was paid for all the same, so of those nothing is ever taken back.
 """
 
 from collections import OrderedDict
@@ -16,7 +17,7 @@ import msgspec
 
 from adapters.contract import DocumentAdapter, Header, Item, LineRejected
 from daemon.identity import line_hash
-from daemon.items import Counts, ItemPlace, Statements, stored_key
+from daemon.items import ItemPlace, Statements, stored_key
 from daemon.tail import SourceFile
 from state.cursors import Cursor
 
@@ -42,6 +43,8 @@ class Remembered:
         self._items_max = items_max
         self._count = 0
         self._documents: OrderedDict[str, tuple[str, Mapping[str, str]]] = OrderedDict()
+        #: Where records point and nothing stood when that was last looked at.
+        self.missing_paths: set[str] = set()
 
     def items(self, source_key: str, content_hash: str) -> Mapping[str, str]:
         """Return the hashes of the items that are evidence of this content; empty when it is not known."""
@@ -115,7 +118,11 @@ def read_document(
             )
         return
     unchanged = remembered.items(source_key, cursor.content_hash)
-    remembered.keep(source_key, name, _state_items(content, read, unchanged, statements))
+    stated = _state_items(content, read, unchanged, statements)
+    if header.role == "record" and content.endswith(b"\n"):
+        for key in unchanged.keys() - stated.keys():
+            statements.gone(key, unchanged[key])
+    remembered.keep(source_key, name, stated)
     yield msgspec.structs.replace(seen, content_hash=name, offset_bytes=len(content), **asdict(statements.counts))
 
 
@@ -144,20 +151,10 @@ def _state_items(
         else:
             length = len(item.content)
         if unchanged.get(key) == name:
-            _count(statements.counts, item)
+            statements.unchanged(item.observations)
         else:
             statements.item(ItemPlace(key, name, start, length), item.content, item.observations)
     return hashes
-
-
-def _count(counts: Counts, item: Item) -> None:
-    """Count what an unchanged item says, as if it had been stated again: counts are of the whole document."""
-    kinds = [each.__struct_config__.tag for each in item.observations]
-    counts.lines += bool(kinds)
-    counts.usage_lines += kinds.count("usage")
-    counts.rejected_lines += kinds.count("rejected")
-    counts.unrecognised_lines += kinds.count("unrecognised")
-    counts.unmetered_turns += kinds.count("unmetered")
 
 
 def _too_long(seen: Cursor, statements: Statements) -> Cursor:

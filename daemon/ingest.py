@@ -165,8 +165,8 @@ class Ingest:
         self._clock = clock
         self._progress = progress
         self._is_live = is_live
-        self._trajectories = Trajectories(home)
         self._remembered = remembered if remembered is not None else Remembered()
+        self._trajectories = Trajectories(home, self._remembered.missing_paths)
         self.batch = Batch(log)
         self._pass = Pass()
         self._seen: set[str] = set()

@@ -3,7 +3,7 @@ What a row or an item of a document says, on its way to evidence: what both kind
 
 An item has one state, the last one read: the tables retire what it stated before (`projections/sql/13_items.sql`). So
 an item that a newer parser reads and that states nothing any more must say so: its older reading would count for
-ever.
+ever. So must a record that was deleted from its file: nobody claims it any more.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from daemon.trajectories import Trajectories
 
 
 class ItemSilent(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="silent"):
-    """An item that was read again by a newer parser and states nothing: what an older one read is retired."""
+    """An item that states nothing any more, by a newer parser or since it was deleted: its older reading is retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,22 @@ class Statements:
             self._observation(place, content, seen)
         if self.is_reparsed and len(self.events) == before:
             self.events.append(self.stamp.item_event(ItemSilent(), place))
+
+    def unchanged(self, observations: Iterable[Observation]) -> None:
+        """Count what an item says that was stated before, as if it were again: counts are of the whole source."""
+        kinds = [each.__struct_config__.tag for each in observations]
+        self.counts.lines += bool(kinds)
+        self.counts.usage_lines += kinds.count("usage")
+        self.counts.rejected_lines += kinds.count("rejected")
+        self.counts.unrecognised_lines += kinds.count("unrecognised")
+        self.counts.unmetered_turns += kinds.count("unmetered")
+        for seen in observations:
+            if isinstance(seen, ClaimStated):
+                self.events.extend(self.trajectories.look_again(seen, self.stamp.read_at))
+
+    def gone(self, key: str, line_hash: str) -> None:
+        """Take that an item was deleted, whose content had that hash."""
+        self.events.append(self.stamp.item_event(ItemSilent(), ItemPlace(key, line_hash)))
 
     def _observation(self, place: ItemPlace, content: bytes, seen: Observation) -> None:
         if isinstance(seen, Unrecognised):

@@ -18,6 +18,7 @@ from daemon import heartbeat
 from daemon.ages import Lag, Silence, Since, WallClock
 from daemon.checkout_reader import CheckoutReader
 from daemon.discover import Found, Place, Seen, look_at, look_below
+from daemon.documents import Remembered
 from daemon.guard import failures
 from daemon.health.heard import is_word
 from daemon.health.limits import Limits
@@ -113,6 +114,7 @@ class Loop:
         reload: Callable[[], Limits] | None = None,
         planter: Planter | None = None,
         home: Path = Path("/nonexistent"),
+        remembered: Remembered | None = None,
     ) -> None:
         self._paths = paths
         self._log = log
@@ -153,7 +155,7 @@ class Loop:
         self._is_silent = False
         self._wall_clock = WallClock(clock)
         self._damages = 0 if log.recovery is None else len(log.recovery.damaged)
-        self.ingest = Ingest(log, clock, self._go_on, is_live=True, home=home)
+        self.ingest = Ingest(log, clock, self._go_on, is_live=True, remembered=remembered, home=home)
         self._intake = Intake(paths, Inbox(paths, log.log_id, clock), journal)
         is_believing = log.recovery is None or not log.recovery.read_again
         self._checkouts = CheckoutReader(

@@ -22,6 +22,7 @@ from daemon.memory import leave_no_core
 from daemon.notify import Notify
 from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
+from daemon.recollect import recollect
 from daemon.settings import Settings
 from daemon.task_rules import record
 from daemon.watchdog import RECOVERY_SECONDS
@@ -93,6 +94,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             reload,
             planter,
             settings.home,
+            recollect(settings.state, log),
         )
         log.append([daemon_event(DaemonChanged(change="started", program_version=program), clock())], {})
         projector.start()

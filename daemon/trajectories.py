@@ -7,7 +7,7 @@ A look is evidence of its own. It opens nothing: whose log it is says what was r
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,9 +23,10 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Trajectories:
-    """Looks at the logs that claims point at; ``home`` is what `~` means in them."""
+    """Looks at the logs that claims point at; ``home`` is what `~` means in them, ``missing`` what was not there."""
 
     home: Path = Path("/nonexistent")
+    missing: set[str] = field(default_factory=set)
 
     def absolute(self, claim: ClaimStated) -> ClaimStated:
         """Return *claim* with an absolute path, in the one spelling that we give every path."""
@@ -38,9 +39,17 @@ class Trajectories:
     def look(self, claim: ClaimStated, now: datetime) -> Iterator[bytes]:
         """Yield the event that says what stands where *claim* points; none where it points nowhere."""
         path = self.absolute(claim).body.trajectory_path
-        if path is not None:
-            body = {"path": path, **_seen(path)}
-            yield _encode({"k": "trajectory", "v": EVENT_VERSION, "ingested_at": utc_text(now), "body": body})
+        if path is None:
+            return
+        body = {"path": path, **_seen(path)}
+        (self.missing.add if body["state"] == "missing" else self.missing.discard)(path)
+        yield _encode({"k": "trajectory", "v": EVENT_VERSION, "ingested_at": utc_text(now), "body": body})
+
+    def look_again(self, claim: ClaimStated, now: datetime) -> Iterator[bytes]:
+        """Yield the event that a log is there by now which was missing when its claim was read; else none."""
+        path = self.absolute(claim).body.trajectory_path
+        if path in self.missing and os.path.lexists(path):
+            yield from self.look(claim, now)
 
 
 def _seen(path: str) -> dict[str, object]:

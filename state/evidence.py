@@ -363,7 +363,7 @@ class Published(Frozen):
 
 
 class Silent(LineProvenance):
-    """A row or item that a newer parser read again and that states nothing: what an older one read is retired."""
+    """A row or item that states nothing now, by a newer parser or since it was deleted: what it said is retired."""
 
     k: Literal["silent"]
 

@@ -8,7 +8,7 @@ import pytest
 from daemon.cli import main
 from daemon.config import read_config
 from tests.daemon.conftest import Host, claude_line, codex_lines
-from tests.daemon.live import append
+from tests.daemon.live import append, daemon, until
 
 
 def record(session: str, **over: Any) -> dict[str, Any]:
@@ -188,3 +188,106 @@ def test_the_configuration_names_files_of_records(host: Host, tmp_path: Any) -> 
     file.write_text('[[claims]]\npath = "~/state/sessions/session-records.jsonl"\n')
 
     assert ("~/state/sessions/session-records.jsonl",) == tuple(each.path for each in read_config(file).claims)
+
+
+def stated(host: Host, kind: str = "claim") -> int:
+    return int(host.rows(f"SELECT count(*) AS n FROM events WHERE kind = '{kind}'")[0]["n"])  # noqa: S608
+
+
+def test_one_new_record_is_one_claim_for_a_process_that_has_just_begun(host: Host) -> None:
+    """
+    What was stated is known from the tables: a file of n records that grows by one is one claim and one look more.
+    """
+    rows = [record(f"s{number}") for number in range(5)]
+    host.records(*rows)
+    host.ingest()
+
+    host.records(*rows, record("new"))
+    host.ingest()
+
+    assert (6, 6) == (stated(host), stated(host, "trajectory"))
+    assert 6 == len(claims(host))
+
+
+@pytest.mark.parametrize("is_published", [True, False], ids=["tables", "log alone"])
+def test_a_record_that_was_deleted_is_claimed_by_nobody(host: Host, is_published: bool) -> None:
+    """
+    Where the tables are gone, the log itself says what stood in the file; and a record that comes back is a claim.
+    """
+    host.records(record("a993"), record("8beb"), record("8beb", output_tokens=1))
+    host.ingest()
+    if not is_published:
+        host.state.published.unlink()
+
+    host.records(record("8beb"))
+    host.ingest()
+    assert [("8beb", 7)] == [(row["session_id"], row["output_tokens"]) for row in claims(host)]
+
+    host.records(record("8beb"), record("a993"))
+    host.ingest()
+    assert ["8beb", "a993"] == sorted(row["session_id"] for row in claims(host))
+    assert 4 == stated(host)
+
+
+def test_half_a_file_of_records_takes_none_back(host: Host) -> None:
+    """
+    A harness that is writing its file anew has not deleted what it has not written yet.
+    """
+    path = host.records(record("a993"), record("8beb"), record("77aa"))
+    whole = path.read_bytes()
+    host.ingest()
+
+    path.write_bytes(whole[: len(whole) // 2])
+    host.ingest()
+    assert 3 == len(claims(host))
+
+    path.write_bytes(whole)
+    host.ingest()
+    assert (3, 3) == (len(claims(host)), stated(host))
+
+
+def test_a_log_that_came_after_its_record_is_not_missing(host: Host, tmp_path: Any) -> None:
+    """
+    A record that has not changed is not stated again, but where its log was not there it is looked for.
+    """
+    log = tmp_path / "elsewhere.jsonl"
+    host.records(record("a993", trajectory_path=str(log)), record("8beb", trajectory_path="/srv/gone.jsonl"))
+    host.ingest()
+    assert ["missing", "missing"] == [row["trajectory_state"] for row in claims(host)]
+
+    log.write_text("{}\n")
+    host.records(
+        record("a993", trajectory_path=str(log)), record("8beb", trajectory_path="/srv/gone.jsonl"), record("new")
+    )
+    host.ingest()
+
+    assert {"8beb": "missing", "a993": "present", "new": "missing"} == {
+        row["claim_key"]: row["trajectory_state"] for row in claims(host)
+    }
+    assert (3, 4) == (stated(host), stated(host, "trajectory"))
+
+
+def test_a_daemon_that_was_killed_states_no_record_twice(host: Host, tmp_path: Any) -> None:
+    """
+    What the log has and the tables do not yet is known as well.
+    """
+    (tmp_path / "tallystick").mkdir()
+    (tmp_path / "tallystick/config.toml").write_text('[[claims]]\npath = "~/state/sessions/session-records.jsonl"\n')
+    environment = {"XDG_CONFIG_HOME": str(tmp_path)}
+    rows = [record(f"s{number}") for number in range(5)]
+
+    def logged() -> int:
+        return sum(path.read_bytes().count(b'"k":"claim"') for path in host.state.log_directory.glob("*.ndjson"))
+
+    host.records(*rows)
+    with daemon(host, environment=environment) as run:
+        host.records(*rows, record("more"))
+        until(lambda: 6 == logged(), "the sixth record is evidence")
+        run.kill()
+    host.records(*rows[1:], record("more"), record("last"))
+    with daemon(host, environment=environment) as run:
+        until(lambda: 7 == logged(), "the seventh record is evidence")
+        run.stop()
+
+    assert ["last", "more", "s1", "s2", "s3", "s4"] == sorted(row["claim_key"] for row in claims(host))
+    assert (7, 1) == (stated(host), stated(host, "silent"))
