@@ -2,7 +2,8 @@
 A place for tables that answer one question and are then removed: beside the state, where there is room for them.
 
 Its owner holds a lock on it. What a killed process left is not locked any more, and goes with the next question, or
-with the next start of whoever writes the log.
+with the next start of whoever writes the log. A place that was just made is not locked yet: so making one and sweeping
+exclude each other, by a lock on the directory that holds them all.
 """
 
 import fcntl
@@ -29,10 +30,8 @@ def scratch(state: StatePaths) -> Iterator[StatePaths]:
     """
     state.temporary.mkdir(parents=True, exist_ok=True)
     sweep_scratch(state.temporary)
-    place = _made(state.temporary)
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    place, descriptor = _made(state.temporary)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         own = StatePaths(place)
         own.temporary.mkdir()
         yield own
@@ -43,14 +42,15 @@ def scratch(state: StatePaths) -> Iterator[StatePaths]:
 
 def sweep_scratch(temporary: Path) -> None:
     """Remove what nobody holds any more."""
-    for place in filter(is_scratch, temporary.iterdir()):
-        with suppress(OSError):  # somebody else has removed it
-            descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(place)
-            finally:
-                os.close(descriptor)
+    with _alone_in(temporary):
+        for place in filter(is_scratch, temporary.iterdir()):
+            with suppress(OSError):  # its owner has removed it, or holds it
+                descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(place)
+                finally:
+                    os.close(descriptor)
 
 
 def is_scratch(place: Path) -> bool:
@@ -58,5 +58,21 @@ def is_scratch(place: Path) -> bool:
     return place.name.startswith(_PREFIX)
 
 
-def _made(temporary: Path) -> Path:
-    return Path(mkdtemp(prefix=_PREFIX, dir=temporary))
+def _made(temporary: Path) -> tuple[Path, int]:
+    """Make a place; return it with the open directory whose lock says that it is in use."""
+    with _alone_in(temporary):
+        place = Path(mkdtemp(prefix=_PREFIX, dir=temporary))
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return place, descriptor
+
+
+@contextmanager
+def _alone_in(temporary: Path) -> Iterator[None]:
+    """Hold off everybody else who would make a place or sweep."""
+    descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
