@@ -24,7 +24,7 @@ from state.errors import TallystickError
 
 class PlanStale(TallystickError):
     """
-    The plan does not fit any more: claims, logs or findings are others now. Nothing was changed. Make a new plan.
+    These steps do not fit, for what the facts name. Nothing was changed. Make a new plan, or apply the whole of it.
     """
 
     exit_code = 1
@@ -107,8 +107,8 @@ def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: 
     planned = frozenset(each.id for each in plan.removes) if is_whole else frozenset()
     letters = [step.letter(plan.plan_id, before.revision) for step in steps]
     expected = expected_after(settings, letters)
-    if problems := [*(planned & expected.ids), *(each.id for each in before.outlook.new_in(expected))]:
-        raise PlanStale(findings=",".join(sorted(problems)))
+    if problems := _problems(planned, before.outlook, expected):
+        raise PlanStale(**problems)
     settled(settings, letters, wait_seconds)
     done, after = _compared(settings, plan.plan_id, [step.step for step in steps], before)
     remaining = tuple(sorted((planned | before.outlook.ids - expected.ids) & after.ids))
@@ -117,6 +117,15 @@ def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: 
         return done
     undo(settings, plan.plan_id, done.steps, wait_seconds)
     return Done(plan.plan_id, done.steps, remaining=remaining, new=new, is_taken_back=True)
+
+
+def _problems(planned: frozenset[str], before: Outlook, expected: Outlook) -> dict[str, str]:
+    """Return what would be in the way afterwards: findings that stay, and new ones, each with its rule."""
+    ways = {
+        "would_stay": [each for each in expected.findings if each.id in planned],
+        "would_be_new": list(before.new_in(expected)),
+    }
+    return {way: ", ".join(sorted(f"{each.rule} {each.id}" for each in those)) for way, those in ways.items() if those}
 
 
 def undo(settings: Settings, plan_id: str, numbers: Sequence[int], wait_seconds: float) -> Done:
@@ -179,6 +188,8 @@ def _hold(tables: Tables, outlook: Outlook, zone: str, plan: Plan, steps: Sequen
     matches = cases.matches(timedelta(seconds=plan.within_seconds), [step.claim for step in steps])
     for step in steps:
         if pointing.get(step.claim) != (step.claimed_path, step.from_path):
-            raise PlanStale(step=step.step, session=step.session_id)
-        if step.action == "attach" and matches[step.claim].run != step.to_path:
-            raise PlanStale(step=step.step, session=step.session_id)
+            why = "points_elsewhere" if step.claim in pointing else "claim_is_gone"
+            raise PlanStale(step=step.step, session=step.session_id, why=why)
+        match = matches[step.claim]
+        if step.action == "attach" and match.run != step.to_path:
+            raise PlanStale(step=step.step, session=step.session_id, why="another_log" if match.run else match.why)

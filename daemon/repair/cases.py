@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from daemon.repair.matching import Known, Match, Session, loop_of, matched
+from daemon.repair.matching import CLOCKS_DIFFER, Known, Match, Session, loop_of, matched
 from daemon.repair.outlook import Finding, Outlook
 from daemon.repair.runs import Log, read_logs
 from projections.read import Tables
@@ -91,17 +91,20 @@ class Cases(NamedTuple):
         return {key: found[each.key] if isinstance(each, Session) else each for key, each in sessions.items()}
 
     def _known(self, anew: frozenset[Key]) -> Iterator[Known]:
-        """Yield the claims whose logs are not in question, but for *anew*."""
+        """Yield the claims whose logs are not in question and began with them, but for *anew*."""
         moments = {(log.agent, log.session_id): log.run.moments[0] for log in self.logs}
         for case in self.cases:
             moment = moments.get((case.row["log_agent"], case.row["log_session_id"]))
             session = _session(case.row)
-            if case.is_pinned and case.key not in anew and moment is not None and isinstance(session, Session):
+            if not case.is_pinned or case.key in anew or moment is None or not isinstance(session, Session):
+                continue
+            # A log that is older than its session was resumed in it, and says nothing of the order of runs.
+            if moment >= session.start - CLOCKS_DIFFER:
                 yield Known(session.loop, session.start, moment)
 
-    def log_at(self, path: str) -> Log:
-        """Return the log whose run is *path*."""
-        return next(log for log in self.logs if log.path == path)
+    def logs_by_path(self) -> dict[str, Log]:
+        """Return the logs by what names their runs in a match."""
+        return {log.run.key: log for log in self.logs}
 
 
 def read_cases(tables: Tables, outlook: Outlook, zone: str) -> Cases:

@@ -1,27 +1,32 @@
 """
 Which claim is of which log: a pure function, and never a guess.
 
-A claim and a log fit when they are of one loop and the run began while the claimed session ran. A matching takes
-pairs that fit, each claim and each log at most once, and is monotone: of two claims of a loop the earlier one has the
-earlier log, and two that began in one instant are not both matched, as one loop starts one run at a time. A pair is
-certain when it stands in *every* largest matching. Nearness decides nothing: the nearest log is how a year of records
-came to have somebody else's.
+A claim and a log fit when they are of one loop, the run began while the claimed session ran, and did not go on after
+it. A matching takes pairs that fit, each claim and each log at most once, and is monotone: of two claims of a loop the
+earlier one has the earlier log, and two that began in one instant are not both matched, as one loop starts one run at
+a time. A pair is certain when it stands in *every* largest matching. Nearness decides nothing: the nearest log is how a
+year of records came to have somebody else's.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 #: Agents whose logs bear the run type in their names; of the others it is not compared.
-_NAMES_RUN_TYPE: Final = "gptme"
+NAMES_RUN_TYPE: Final = "gptme"
+
+#: What the clocks of a record and of a log may differ by, as for `trajectory_outside_time`.
+CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
 #: Why a claim has its log, or none.
 Why = Literal[
     "only_match",  #: the log is in every largest matching
     "nothing_in_time",  #: no log of this loop began while the session ran
+    "outlasts_session",  #: what began there went on after the session had ended: it is another session's
     "ambiguous",  #: several logs fit, or the one that does fits another claim as well
     "repeated_hour",  #: the name of a log that may be meant stands for two instants
     "no_time",  #: the claim does not say when its session started
@@ -48,12 +53,18 @@ class Session(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A real log; ``moments`` are the instants at which it may have begun: two when its local time came twice."""
+    """
+    A real log.
+
+    ``moments`` are the instants at which it may have begun: two when its local time came twice. ``last_at`` is the last
+    time that it states; null when it states none.
+    """
 
     key: str
     loop: Loop
     moments: tuple[datetime, ...]
     models: tuple[str, ...] = ()
+    last_at: datetime | None = None
 
 
 class Match(NamedTuple):
@@ -68,8 +79,8 @@ def loop_of(agent: str | None, run_type: str | None) -> Loop | None:
     """Return the loop that a claim names; null when it names neither an agent nor a run type that a log could bear."""
     if agent is None and run_type is None:
         return None
-    whose = agent or _NAMES_RUN_TYPE
-    return Loop(whose, run_type if whose == _NAMES_RUN_TYPE else None)
+    whose = agent or NAMES_RUN_TYPE
+    return Loop(whose, run_type if whose == NAMES_RUN_TYPE else None)
 
 
 def instants(local: datetime, zone: str) -> tuple[datetime, ...]:
@@ -99,19 +110,52 @@ def matched(
         within: How long after the start of its session a run may begin, where the session does not end before.
         known: Claims that have their logs; what is matched is monotone with them, too.
     """
-    known_of: dict[Loop, list[Known]] = defaultdict(list)
-    for each in known:
-        known_of[each.loop].append(each)
     runs_of: dict[Loop, list[Run]] = defaultdict(list)
     for run in runs:
         runs_of[run.loop].append(run)
+    known_of: dict[Loop, list[Known]] = defaultdict(list)
+    for each in known:
+        known_of[each.loop].append(each)
     found: dict[str, Match] = {}
     for loop, those in groupby(
         sorted(sessions, key=lambda each: (repr(each.loop), each.start)), lambda each: each.loop
     ):
+        timeline, order = _Timeline(runs_of[loop]), _Order(known_of[loop])
         for cluster in _clusters(list(those), within):
-            found |= _matched_in(cluster, runs_of[loop], within, known_of[loop])
+            found |= _matched_in(cluster, timeline, within, order)
     return found
+
+
+class _Timeline:
+    """Runs in order of time, so that those of an interval are had without a look at the rest."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        began = sorted(((moment, run) for run in runs for moment in run.moments), key=lambda entry: entry[0])
+        self._moments = [moment for moment, _ in began]
+        self._runs = [run for _, run in began]
+
+    def between(self, earliest: datetime, latest: datetime) -> list[Run]:
+        """Return those that may have begun in an interval, both ends inclusive, each once."""
+        first, behind = bisect_left(self._moments, earliest), bisect_right(self._moments, latest)
+        return list(dict.fromkeys(self._runs[first:behind]))
+
+
+class _Order:
+    """What claims whose logs are known leave to the others: earlier claims have earlier logs."""
+
+    def __init__(self, known: Iterable[Known]) -> None:
+        ordered = sorted(known, key=lambda each: each.start)
+        self._starts = [each.start for each in ordered]
+        self._latest_until = list(accumulate((each.moment for each in ordered), max))
+        self._earliest_from = list(accumulate((each.moment for each in reversed(ordered)), min))[::-1]
+
+    def is_kept(self, session: Session, run: Run) -> bool:
+        """Say whether no known claim would be crossed if *session* had *run*."""
+        before, behind = bisect_left(self._starts, session.start), bisect_right(self._starts, session.start)
+        moment = run.moments[0]
+        return (before == 0 or moment >= self._latest_until[before - 1]) and (
+            behind == len(self._starts) or moment <= self._earliest_from[behind]
+        )
 
 
 def window(session: Session, within: timedelta) -> tuple[datetime, datetime]:
@@ -135,49 +179,39 @@ def _clusters(sessions: Sequence[Session], within: timedelta) -> Iterator[list[S
         yield cluster
 
 
-def _matched_in(
-    cluster: Sequence[Session], runs: Sequence[Run], within: timedelta, known: Sequence[Known]
-) -> dict[str, Match]:
+def _matched_in(cluster: Sequence[Session], runs: _Timeline, within: timedelta, order: _Order) -> dict[str, Match]:
     windows = {session.key: window(session, within) for session in cluster}
     earliest, latest = min(low for low, _ in windows.values()), max(high for _, high in windows.values())
-    near = [run for run in runs if any(earliest <= moment <= latest for moment in run.moments)]
-    # Only a claim that has its log near one of these can stand between.
-    beside = [each for each in known if earliest <= each.moment <= latest or earliest <= each.start <= latest]
-    fitting = {
+    began = {
         session.key: [
-            run for run in near if _fits(session, run, windows[session.key]) and _in_order(session, run, beside)
+            run
+            for run in runs.between(*windows[session.key])
+            if _is_of_model(session, run) and order.is_kept(session, run)
         ]
         for session in cluster
     }
+    fitting = {session.key: [run for run in began[session.key] if _has_ended(session, run)] for session in cluster}
     candidates = {
         key: tuple(run.key for run in sorted(those, key=lambda run: run.moments)) for key, those in fitting.items()
     }
-    if any(len(run.moments) > 1 for run in near):
+    if any(len(run.moments) > 1 for run in runs.between(earliest, latest)):
         return {key: Match(None, "repeated_hour", those) for key, those in candidates.items()}
     certain = _certain(cluster, fitting)
     return {
         key: Match(certain[key], "only_match", those)
         if key in certain
-        else Match(None, "ambiguous" if those else "nothing_in_time", those)
+        else Match(None, "ambiguous" if those else "outlasts_session" if began[key] else "nothing_in_time", those)
         for key, those in candidates.items()
     }
 
 
-def _fits(session: Session, run: Run, between: tuple[datetime, datetime]) -> bool:
-    is_in_time = any(between[0] <= moment <= between[1] for moment in run.moments)
-    is_of_model = (
-        session.model is None or not run.models or any(_same_model(session.model, each) for each in run.models)
-    )
-    return is_in_time and is_of_model
+def _is_of_model(session: Session, run: Run) -> bool:
+    return session.model is None or not run.models or any(_same_model(session.model, each) for each in run.models)
 
 
-def _in_order(session: Session, run: Run, known: Iterable[Known]) -> bool:
-    """Say whether no claim whose log is known would be crossed: earlier claims have earlier logs."""
-    moment = run.moments[0]
-    return not any(
-        (each.start < session.start and moment < each.moment) or (each.start > session.start and moment > each.moment)
-        for each in known
-    )
+def _has_ended(session: Session, run: Run) -> bool:
+    """Say whether a log was complete when its session was, as far as both are known."""
+    return session.end is None or run.last_at is None or run.last_at <= session.end + CLOCKS_DIFFER
 
 
 def _same_model(one: str, other: str) -> bool:
@@ -194,30 +228,40 @@ def _certain(cluster: Sequence[Session], fitting: dict[str, list[Run]]) -> dict[
     cells that goes down and to the right. All largest chains have as many cells, so that each has one cell of every
     rank; a pair is certain when its cell is the only one of its rank and it is the only pair in that cell.
     """
-    starts = sorted({session.start for session in cluster})
-    moments = sorted({run.moments[0] for those in fitting.values() for run in those})
-    pairs: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+    pairs: dict[_Cell, list[tuple[str, str]]] = defaultdict(list)
     for session in cluster:
         for run in fitting[session.key]:
-            pairs[starts.index(session.start), moments.index(run.moments[0])].append((session.key, run.key))
-    before = _chains(len(starts), len(moments), set(pairs))
-    turned = {(len(starts) - 1 - row, len(moments) - 1 - column) for row, column in pairs}
-    behind = _chains(len(starts), len(moments), turned)
-    longest = before[-1][-1]
-    ranks: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for row, column in pairs:
-        rank = before[row][column]
-        if rank + 1 + behind[len(starts) - 1 - row][len(moments) - 1 - column] == longest:
-            ranks[rank].append((row, column))
+            pairs[_place(session.start), _place(run.moments[0])].append((session.key, run.key))
+    before = _chains(pairs)
+    behind = _chains((-row, -column) for row, column in pairs)
+    through = {(row, column): before[row, column] + 1 + behind[-row, -column] for row, column in pairs}
+    longest = max(through.values(), default=0)
+    ranks: dict[int, list[_Cell]] = defaultdict(list)
+    for cell, length in through.items():
+        if length == longest:
+            ranks[before[cell]].append(cell)
     only = (pairs[cells[0]] for cells in ranks.values() if len(cells) == 1)
     return dict(those[0] for those in only if len(those) == 1)
 
 
-def _chains(rows: int, columns: int, cells: set[tuple[int, int]]) -> list[list[int]]:
-    """Return by row and column the length of the longest chain in the cells above and to the left of it."""
-    lengths = [[0] * (columns + 1) for _ in range(rows + 1)]
-    for row in range(rows):
-        for column in range(columns):
-            taken = lengths[row][column] + 1 if (row, column) in cells else 0
-            lengths[row + 1][column + 1] = max(lengths[row][column + 1], lengths[row + 1][column], taken)
+#: Row and column of a grid.
+_Cell = tuple[int, int]
+
+
+def _place(instant: datetime) -> int:
+    return (instant - datetime.min) // timedelta.resolution  # noqa: DTZ901 - naive UTC throughout
+
+
+def _chains(cells: Iterable[_Cell]) -> dict[_Cell, int]:
+    """
+    Return for each cell the length of the longest chain of others that ends above it and to its left.
+
+    ``lasts`` has for each length the leftmost column in which a chain of it ends, in the rows so far. In a row the
+    cells are taken from right to left, so that none follows another of its row.
+    """
+    lasts: list[int] = []
+    lengths = {}
+    for row, column in sorted(cells, key=lambda cell: (cell[0], -cell[1])):
+        length = lengths[row, column] = bisect_left(lasts, column)
+        lasts[length : length + 1] = [column]
     return lengths

@@ -6,6 +6,7 @@ Making one changes nothing. Whether its findings will be gone is not promised bu
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,9 @@ import msgspec
 from adapters.decode import digest
 from daemon.inbox_client import Sealed, checked
 from daemon.message import check
-from daemon.repair.cases import Cases, read_cases
+from daemon.repair.cases import Case, Cases, read_cases
 from daemon.repair.outlook import Outlook
+from daemon.repair.runs import Log
 from daemon.settings import Settings
 from daemon.what_if import tried
 from projections.read import Tables, plain
@@ -53,12 +55,27 @@ class PlanExists(TallystickError):
     exit_code = 2
 
 
+class Candidate(msgspec.Struct, frozen=True):
+    """
+    A log that fits in time.
+
+    ``after_seconds`` lie between the start of the session and that of the log, null where its name stands for two
+    instants. ``log_seconds`` lie between the log's start and the last time that it states, null where it states none.
+    """
+
+    path: str
+    after_seconds: float | None
+    log_seconds: float | None
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is done to one claim.
 
-    ``attach`` gives it a log in the place of ``from_path``, ``clear`` takes that away. ``candidates`` are the logs
-    that fit, ``findings`` those that name this claim. Times are UTC, null when the record does not say.
+    ``attach`` gives it a log in the place of ``from_path``, ``clear`` takes that away. ``after_seconds`` and
+    ``log_seconds`` are those of the log that it gets. ``candidates`` are all logs that fit, ``findings`` those that
+    name this claim, ``would_be`` the rules that would find it with its match. Times are UTC, ``session_seconds`` lie
+    between them; null when the record does not say.
     """
 
     step: int
@@ -69,6 +86,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     run_type: str | None
     started_at: str | None
     ended_at: str | None
+    session_seconds: float | None
     claim_source: str
     claim_key: str
     claimed_path: str | None
@@ -76,8 +94,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     to_path: str | None
     to_session_id: str | None
     to_agent: str | None
-    candidates: tuple[str, ...]
+    after_seconds: float | None
+    log_seconds: float | None
+    candidates: tuple[Candidate, ...]
     findings: tuple[str, ...]
+    would_be: tuple[str, ...] = ()
 
     @property
     def claim(self) -> tuple[str, str]:
@@ -147,7 +168,7 @@ def made(settings: Settings, within_seconds: float, rules: Sequence[str]) -> Pla
     after = _outlook(settings, steps)
     while spoiling := _spoiling(steps, before, after):
         # A match that another rule would hold against its claim is none.
-        steps = [_cleared(step) if step.step in spoiling else step for step in steps]
+        steps = [_cleared(step, spoiling[step.step]) if step.step in spoiling else step for step in steps]
         after = _outlook(settings, steps)
     return Plan(
         schema=SCHEMA,
@@ -166,24 +187,27 @@ def _name(steps: Sequence[Step]) -> str:
 
 
 def _steps(cases: Cases, within: timedelta, rules: Sequence[str]) -> list[Step]:
-    matches = cases.matches(within)
+    matches, logs = cases.matches(within), cases.logs_by_path()
     meant = [case for case in cases.cases if any(each.rule in rules for each in case.findings)]
-    changes = [(case, *_target(cases, matches[case.key].run)) for case in meant]
-    moving = [each for each in changes if each[1] != each[0].row["log_path"]]
+    changes = [(case, matches[case.key], logs.get(matches[case.key].run or "")) for case in meant]
+    moving = [each for each in changes if (each[2] and each[2].path) != each[0].row["log_path"]]
     return [
         Step(
             step=number,
-            action="clear" if path is None else "attach",
-            why=matches[case.key].why,
+            action="clear" if log is None else "attach",
+            why=match.why,
             **{name: plain(case.row[name]) for name in _COPIED},  # type: ignore[arg-type]
+            session_seconds=_seconds(case.row["started_at"], case.row["ended_at"]),
             from_path=case.row["trajectory_path"],
-            to_path=path,
-            to_session_id=session_id,
-            to_agent=agent,
-            candidates=matches[case.key].candidates,
+            to_path=log and log.path,
+            to_session_id=log and log.session_id,
+            to_agent=log and log.agent,
+            after_seconds=log and _candidate(case, log).after_seconds,
+            log_seconds=log and _candidate(case, log).log_seconds,
+            candidates=tuple(_candidate(case, logs[run]) for run in match.candidates),
             findings=tuple(each.id for each in case.findings),
         )
-        for number, (case, path, session_id, agent) in enumerate(moving, 1)
+        for number, (case, match, log) in enumerate(moving, 1)
     ]
 
 
@@ -199,24 +223,40 @@ _COPIED: Final = (
 )
 
 
-def _target(cases: Cases, run: str | None) -> tuple[str | None, str | None, str | None]:
-    """Return path, session and agent of what a claim gets."""
-    if run is None:
-        return None, None, None
-    log = cases.log_at(run)
-    return log.path, log.session_id, log.agent
+def _candidate(case: Case, log: Log) -> Candidate:
+    began = log.run.moments[0] if len(log.run.moments) == 1 else None
+    return Candidate(log.path, _seconds(case.row["started_at"], began), _seconds(began, log.run.last_at))
 
 
-def _cleared(step: Step) -> Step:
+def _seconds(since: datetime | None, until: datetime | None) -> float | None:
+    return None if since is None or until is None else (until - since).total_seconds()
+
+
+def _cleared(step: Step, rules: Sequence[str]) -> Step:
     return msgspec.structs.replace(
-        step, action="clear", why="would_be_finding", to_path=None, to_session_id=None, to_agent=None
+        step,
+        action="clear",
+        why="would_be_finding",
+        to_path=None,
+        to_session_id=None,
+        to_agent=None,
+        after_seconds=None,
+        log_seconds=None,
+        would_be=tuple(rules),
     )
 
 
-def _spoiling(steps: Sequence[Step], before: Outlook, after: Outlook) -> set[int]:
-    """Return the steps that attach a log with which their claim would be a finding."""
-    told = {session for each in before.new_in(after) for session in each.sessions}
-    return {step.step for step in steps if step.action == "attach" and step.session_id in told}
+def _spoiling(steps: Sequence[Step], before: Outlook, after: Outlook) -> dict[int, list[str]]:
+    """Return by number the steps that attach a log with which their claim would be a finding, and by which rules."""
+    told: dict[str, set[str]] = defaultdict(set)
+    for each in before.new_in(after):
+        for session in each.sessions:
+            told[session].add(each.rule)
+    return {
+        step.step: sorted(told[step.session_id])
+        for step in steps
+        if step.action == "attach" and step.session_id in told
+    }
 
 
 def _outlook(settings: Settings, steps: Iterable[Step]) -> Outlook:

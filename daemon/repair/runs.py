@@ -16,7 +16,7 @@ _RUN_NAME: Final = re.compile(r"(?:^|/)run-(?P<run_type>.+)-(?P<local>[0-9]{14})
 
 #: One row for a session: the same one may stand in several files, and a file that is there is the better pointer.
 _LOGS: Final = """
-SELECT agent, session_id, source, models, run_type, run_local_at, first_at
+SELECT agent, session_id, source, models, run_type, run_local_at, first_at, last_at
 FROM trajectories
 WHERE NOT is_evaluation AND session_id IS NOT NULL
 QUALIFY row_number() OVER (
@@ -39,7 +39,7 @@ def read_logs(tables: Tables, zone: str) -> Iterator[Log]:
     for row in tables.rows(_LOGS):
         loop, moments = loop_of(row["agent"], row["run_type"]), _moments(row, zone)
         if loop is not None and moments:
-            run = Run(row["source"], loop, moments, tuple(row["models"] or ()))
+            run = Run(row["source"], loop, moments, tuple(row["models"] or ()), row["last_at"])
             yield Log(run, row["agent"], row["session_id"], row["source"])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from daemon import show
 from daemon.message_options import seconds
@@ -24,7 +24,7 @@ def show_plan(settings: Settings, within: str, rules: Sequence[str], out: str | 
     if as_json:
         show.document(plan.document())
     elif plan.steps:
-        show.table(_STEPS, plan.document()["steps"])
+        show.table(_STEPS, [_shown(step) for step in plan.document()["steps"]])
         attached = sum(step.action == "attach" for step in plan.steps)
         show.out("")
         show.out(f"{plan.plan_id}: {attached} to attach, {len(plan.steps) - attached} to clear")
@@ -35,7 +35,14 @@ def show_plan(settings: Settings, within: str, rules: Sequence[str], out: str | 
     return DONE
 
 
-_STEPS: Final = ("step", "action", "why", "session_id", "started_at", "from_path", "to_path")
+_SECONDS: Final = ("after_seconds", "log_seconds", "session_seconds")
+_STEPS: Final = ("step", "action", "why", "session_id", "started_at", *_SECONDS, "from_path", "to_path")
+
+
+def _shown(step: dict[str, Any]) -> dict[str, Any]:
+    """Return a step as a person reads it: whole seconds, and the rules that a match would break."""
+    why = " ".join([step["why"], *step["would_be"]])
+    return step | {name: step[name] and round(step[name]) for name in _SECONDS} | {"why": why}
 
 
 def apply_plan(settings: Settings, file: str, numbers: Sequence[int], wait: str, *, as_json: bool) -> int:

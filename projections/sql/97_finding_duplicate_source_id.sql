@@ -6,7 +6,8 @@
 -- refresh: part
 --
 -- A later revision of a report is no duplicate: sessions grow. Reports of one id disagree when one revision of it states other tokens,
--- or when they name two sessions. Records of one file disagree when one session has two that state another log or other tokens.
+-- or when they name two sessions. Records of one file disagree when one session has two that state another log or other tokens; a
+-- record that points nowhere contradicts none, and a log is one however it is named.
 WITH stated AS (
     SELECT
         identity,
@@ -66,7 +67,7 @@ recorded AS (
     FROM claims
     GROUP BY source, session_id
     HAVING
-        count(DISTINCT coalesce(trajectory_path, '')) > 1
+        count(DISTINCT coalesce(trajectory_source, trajectory_path)) > 1
         OR count(DISTINCT (token_count, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)) > 1
 )
 SELECT * FROM reported

@@ -12,7 +12,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,7 +27,7 @@ from projections.read import Tables
 from state.paths import StatePaths
 from tests.daemon.conftest import Host
 from tests.daemon.live import daemon, until
-from tests.daemon.seed import CROSS_WIRED, DAY, NOON, POISONED, Seed, log, record, run_name
+from tests.daemon.seed import CROSS_WIRED, DAY, EVALUATION, NOON, POISONED, Seed, log, record, run_name
 from tests.daemon.test_cli import TALLYSTICK
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "repair.md"
@@ -371,3 +371,106 @@ def test_a_log_stays_that_of_its_claim_however_it_is_spelled(host: Host, capsys:
     host.records(other, held, poisoned)
     host.ingest()
     assert {None} == {row["plan_id"] for row in host.rows("SELECT plan_id FROM claims WHERE started_at < '2026-04-01'")}
+
+
+def own_log(host: Host, start: datetime, minutes: float = 2) -> str:
+    """Write the log of a run that began at *start*; return where it is."""
+    log(host, run_name(start), start + timedelta(minutes=minutes), input_tokens=70_000, output_tokens=100)
+    return str(host.gptme(run_name(start)))
+
+
+def repaired(host: Host, capsys: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Make a plan and apply it; return its steps, and what came of them."""
+    plan = host.home / "own-plan.json"
+    steps = asked(host, capsys, "repair", "plan", "--out", str(plan))["steps"]
+    return steps, asked(host, capsys, "repair", "apply", str(plan))
+
+
+@pytest.mark.parametrize("second_minutes", [60, 200])
+def test_two_records_of_one_session_with_two_logs_get_none(host: Host, capsys: Any, second_minutes: int) -> None:
+    """
+    Both have a match, and both cannot be true: the plan says which rule would find it, and is applied as it is.
+    """
+    evaluation = f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl"
+    second = DAY + timedelta(minutes=second_minutes)
+    for start in (DAY, second):
+        own_log(host, start)
+    host.records(*[record("twice", start, trajectory_path=evaluation) for start in (DAY, second)])
+    host.ingest()
+
+    steps, done = repaired(host, capsys)
+
+    assert [("clear", "would_be_finding", ["duplicate_source_id"])] * 2 == [
+        (step["action"], step["why"], step["would_be"]) for step in steps
+    ]
+    assert ([1, 2], False) == (done["steps"], done["is_taken_back"])
+
+
+def test_a_record_keeps_its_log_when_the_other_of_its_session_gets_none(host: Host, capsys: Any) -> None:
+    """
+    One of them says another time, at which nothing began, and a third session pointed there as well. Null contradicts
+    nothing.
+    """
+    path = own_log(host, DAY)
+    late = DAY + timedelta(hours=5)
+    host.records(*[
+        record(name, start, trajectory_path=path)
+        for name, start in [("twice", DAY), ("twice", late), ("other", late + timedelta(hours=1))]
+    ])  # fmt: skip
+    host.ingest()
+
+    steps, done = repaired(host, capsys)
+
+    assert [("twice", "clear", "nothing_in_time"), ("other", "clear", "nothing_in_time")] == [
+        (step["session_id"], step["action"], step["why"]) for step in steps
+    ]
+    assert (False, {"shared_trajectory", "trajectory_outside_time"}) == (
+        done["is_taken_back"],
+        {each["rule"] for each in done["gone"]},
+    )
+    kept = host.rows("SELECT trajectory_path FROM claims WHERE session_id = 'twice' ORDER BY started_at")
+    assert [path, None] == [row["trajectory_path"] for row in kept]
+
+
+def test_a_plan_says_how_far_a_match_lies_from_its_session(host: Host, capsys: Any) -> None:
+    """
+    In seconds: from the session's start to the log's, and how long both went on; to a reviewer, too.
+    """
+    evaluation = f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl"
+    path = own_log(host, DAY + timedelta(minutes=8), minutes=3)
+    host.records(record("a", DAY, trajectory_path=evaluation))
+    host.ingest()
+
+    (step,) = asked(host, capsys, "repair", "plan")["steps"]
+    assert (523.0, 137.0, 1500.0) == (step["after_seconds"], step["log_seconds"], step["session_seconds"])
+    assert [{"path": path, "after_seconds": 523.0, "log_seconds": 137.0}] == step["candidates"]
+    assert 0 == main(["repair", "plan", *options(host)])
+    assert re.search(r"^ *1 +attach +only_match +a .* 523 +137 +1,500 ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_log_of_a_neighbour_that_went_on_is_not_taken(host: Host, capsys: Any) -> None:
+    """
+    It began within the bound, nobody recorded it, and it lasted longer than the session that has lost its own.
+    """
+    own_log(host, DAY + timedelta(minutes=10), minutes=40)
+    host.records(record("a", DAY, trajectory_path=f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl"))
+    host.ingest()
+
+    (step,) = asked(host, capsys, "repair", "plan")["steps"]
+    assert ("clear", "outlasts_session", []) == (step["action"], step["why"], step["candidates"])
+
+
+def test_one_step_of_two_that_need_each_other_is_refused_with_the_rule(host: Host, capsys: Any) -> None:
+    """
+    Two records of one session, stated at one time: one of them alone would contradict the other.
+    """
+    evaluation = f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl"
+    own_log(host, DAY)
+    host.records(*[record("twice", DAY, trajectory_path=evaluation)] * 2)
+    host.ingest()
+    plan = host.home / "p.json"
+    assert 0 == main(["repair", "plan", "--out", str(plan), *options(host)])
+
+    assert 1 == main(["repair", "apply", str(plan), "--step", "1", *options(host)])
+    assert "would_be_new=duplicate_source_id " in capsys.readouterr().err
+    assert [1, 2] == asked(host, capsys, "repair", "apply", str(plan))["steps"]
