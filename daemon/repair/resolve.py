@@ -16,7 +16,7 @@ from adapters.registry import installed
 from daemon import show
 from daemon.identity import stored_path
 from daemon.message_options import seconds
-from daemon.repair.matching import Session, loop_of, matched, window
+from daemon.repair.matching import NAMES_RUN_TYPE, Session, loop_of, matched, window
 from daemon.repair.runs import Log, logs_on_disk, read_logs, runs_on_disk
 from daemon.settings import Settings
 from projections.read import Tables
@@ -45,7 +45,15 @@ class NoInstant(TallystickError):
 
 class UnknownAgent(TallystickError):
     """
-    No adapter reads this agent. `tallystick adapters list` names those there are.
+    No adapter reads session logs of this agent. The facts name those whose logs are read.
+    """
+
+    exit_code = 2
+
+
+class RunTypeNeeded(TallystickError):
+    """
+    Runs of this agent are looked up by type and time. Say --run-type, the word in the names of its runs.
     """
 
     exit_code = 2
@@ -59,21 +67,25 @@ class Question(NamedTuple):
     start: str
     end: str | None
 
-    def session(self) -> Session:
+    def asked(self) -> tuple[Session, timedelta]:
         """
-        Return the session that is asked about.
+        Return the session that is asked about, and how long after its start its log may have begun.
+
+        It has no end: how long a log went on is not asked.
 
         Raises:
-            NoInstant, UnknownAgent: There is none.
+            NoInstant, UnknownAgent, RunTypeNeeded: There is none.
         """
         start = instant("--start", self.start)
         end = datetime.now(UTC).replace(tzinfo=None) if self.end is None else instant("--end", self.end)
         if end < start:
             raise NoInstant(option="--end")
         loop = loop_of(self.agent, self.run_type)
-        if loop is None or self.agent not in {adapter.agent for adapter in installed()}:
-            raise UnknownAgent(agent=show.safe(self.agent))
-        return Session("asked", loop, start, end)
+        if loop is None or self.agent not in _agents():
+            raise UnknownAgent(agent=show.safe(self.agent), can_be=",".join(_agents()))
+        if loop.run_type is None and self.agent == NAMES_RUN_TYPE:
+            raise RunTypeNeeded(agent=self.agent)
+        return Session("asked", loop, start, None), end - start
 
 
 def instant(option: str, text: str) -> datetime:
@@ -99,10 +111,10 @@ def resolve(settings: Settings, question: Question, wait: str, *, is_path: bool,
     Print the one session that began between two times; nothing, and 1, where there is none or more than one.
 
     Raises:
-        NoInstant, UnknownAgent, NoTime: The question is none.
+        NoInstant, UnknownAgent, RunTypeNeeded, NoTime: The question is none.
     """
-    session = question.session()
-    found, problem = _waited_for(lambda: _looked_up(settings, session), seconds(wait))
+    session, within = question.asked()
+    found, problem = _waited_for(lambda: _looked_up(settings, session, within), seconds(wait))
     if as_json:
         answer = {"session_id": found.session_id, "path": found.path} if found else {"session_id": None, "path": None}
         asked = {"agent": question.agent, "run_type": question.run_type}
@@ -127,11 +139,13 @@ def _waited_for(look: Callable[[], Answer], wait_seconds: float) -> Answer:
         time.sleep(min(_LOOK_SECONDS, left))
 
 
-def _looked_up(settings: Settings, session: Session) -> Answer:
-    logs = _named(settings, session) if session.loop.run_type is not None else _read(settings, session)
+def _looked_up(settings: Settings, session: Session, within: timedelta) -> Answer:
+    # A harness knows when its session ended, and needs no other bound.
+    is_named = session.loop.run_type is not None
+    logs = _named(settings, session) if is_named else _read(settings, session, window(session, within)[0])
     if logs is None:
         return None, "not_read_yet"
-    match = matched([session], [log.run for log in logs], _length(session))[session.key]
+    match = matched([session], [log.run for log in logs], within)[session.key]
     if match.run is None:
         return None, match.why
     return next(log for log in logs if log.run.key == match.run), None
@@ -142,9 +156,8 @@ def _named(settings: Settings, session: Session) -> list[Log]:
     return list(runs_on_disk(settings, session.loop.agent))
 
 
-def _read(settings: Settings, session: Session) -> list[Log] | None:
-    """Return the logs of the published tables; null while one that may be meant is not in them."""
-    earliest, _ = window(session, _length(session))
+def _read(settings: Settings, session: Session, earliest: datetime) -> list[Log] | None:
+    """Return the logs of the published tables; null while one written to since *earliest* is not in them."""
     since = earliest.replace(tzinfo=UTC).timestamp()
     new = {
         stored_path(seen.path) for seen in logs_on_disk(settings, session.loop.agent) if seen.status.st_mtime >= since
@@ -162,6 +175,6 @@ SELECT source FROM high_water_marks WHERE lines > 0 AND offset_bytes >= size_byt
 """
 
 
-def _length(session: Session) -> timedelta:
-    """Return the bound: a harness knows when its session ended, and needs no other."""
-    return (session.end or session.start) - session.start
+def _agents() -> list[str]:
+    """Return the agents that have session logs: records of harnesses are nobody's."""
+    return sorted({adapter.agent for adapter in installed() if adapter.source_class != "session_record"})

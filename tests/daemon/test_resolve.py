@@ -103,6 +103,38 @@ def test_a_log_that_only_says_inside_when_it_began_is_waited_for(host: Host, cap
     assert f"{SESSION}\n" == capsys.readouterr().out
 
 
+def test_a_session_that_was_resumed_later_is_still_found(host: Host, capsys: Any) -> None:
+    """
+    How long its log went on is not asked.
+    """
+    append(host.claude(), claude_line("msg_a", 1) + claude_line("msg_b", 1, timestamp="2026-11-02T10:00:00Z"))
+    host.ingest()
+
+    times = ("--start", "2026-11-01T09:59:00Z", "--end", "2026-11-01T10:30:00Z")
+    assert 0 == asked(host, "--agent", "claude_code", *times)
+    assert f"{SESSION}\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--agent", "claims"), "claude_code,codex,gptme,opencode"),
+        (("--agent", "nobody"), "claude_code,codex,gptme,opencode"),
+        ((), "--run-type"),
+    ],
+)
+def test_a_question_without_an_answer_says_what_to_ask(
+    host: Host, capsys: Any, words: tuple[str, ...], said: str
+) -> None:
+    """
+    Records of harnesses are nobody's log, and runs of gptme are looked up by type: that none began is not known.
+    """
+    logged(host, RUN)
+
+    assert 2 == asked(host, *TIMES, *words)
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [
