@@ -14,6 +14,7 @@ class Finding(NamedTuple):
 
     id: str
     rule: str
+    severity: str
     sessions: frozenset[str]
     evidence: frozenset[str]
     is_acknowledged: bool
@@ -30,7 +31,12 @@ class Outlook(NamedTuple):
         return cls(
             tuple(
                 Finding(
-                    row["id"], row["rule"], frozenset(row["sessions"]), frozenset(row["evidence"]), row["acknowledged"]
+                    row["id"],
+                    row["rule"],
+                    row["severity"],
+                    frozenset(row["sessions"]),
+                    frozenset(row["evidence"]),
+                    row["acknowledged"],
                 )
                 for row in found(tables, datetime.now(UTC))
             )

@@ -1,50 +1,62 @@
 """
 `tallystick taint`: what used a bad row: sessions, tasks, days, copies that were taken and consumers that read.
 
-A row is bad from the event that stated it until the repair that put it right. Who read a table that is made of such
-rows while they were bad has used them; which table is made of which, the headers of `projections/sql` say.
+A row is bad from the event that stated it until it was put right: by a repair, or by the harness itself. Who read a
+table that is made of such rows while they were bad has used them; which table is made of which, the headers of
+`projections/sql` say.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
 from daemon import show
-from daemon.findings import found
+from daemon.findings import NoSuchRule, found
+from daemon.repair.corrected import STATED, earlier
 from daemon.settings import Settings
 from projections.catalog import reached_from
+from projections.findings import rules
 from projections.read import Tables, plain
 from state.errors import TallystickError
 
 DONE: Final = 0
 
-_CLAIMED: Final = """
-WITH stated AS (
-    SELECT source, item_key, body ->> '$.trajectory_path' AS claimed_path, min(seq) AS since_seq
-    FROM events
-    WHERE kind = 'claim'
-    GROUP BY ALL
-)
+_CLAIMED: Final = f"""
+{STATED}
 SELECT
-    c.source || '#' || c.claim_key AS name,
+    s.source || '#' || s.claim_key AS name,
     'claims' AS base,
-    c.session_id,
-    c.agent,
-    [CAST(coalesce(c.started_at, c.recorded_at) AS DATE)] AS days,
-    s.since_seq,
-    r.seq AS until_seq
-FROM claims AS c
-INNER JOIN stated AS s
-    ON c.source = s.source AND c.claim_key = s.item_key AND c.claimed_path IS NOT DISTINCT FROM s.claimed_path
-LEFT JOIN repairs AS r ON c.plan_id = r.plan_id AND c.source = r.claim_source AND c.claim_key = r.claim_key
+    s.session_id,
+    s.agent,
+    [CAST(s.placed_at AS DATE)] AS days,
+    s.seq AS since_seq,
+    least(s.corrected_seq, (
+        SELECT min(r.seq)
+        FROM repairs AS r
+        WHERE
+            r.claim_source = s.source AND r.claim_key = s.claim_key
+            AND r.claimed_path IS NOT DISTINCT FROM s.claimed_path AND r.seq > s.seq
+    )) AS until_seq,
+    s.corrected_seq
+FROM stated AS s
+"""  # noqa: S608 - constants
+
+#: What a record that a finding names says now, whenever it said so.
+_OF_FINDING: Final = """
+INNER JOIN claims AS c
+    ON s.source = c.source AND s.claim_key = c.claim_key AND s.claimed_path IS NOT DISTINCT FROM c.claimed_path
+WHERE s.session_id IN (SELECT unnest($sessions))
 """
 
-_OF_PLAN: Final = """
-(c.source, c.claim_key) IN (
-    SELECT (body ->> '$.claim_source', body ->> '$.claim_key')
-    FROM inbox
-    WHERE kind = 'repair' AND (body ->> '$.plan_id') = $subject
+_OF_SUBJECT: Final = """
+WHERE s.session_id = $subject OR EXISTS (
+    SELECT 1
+    FROM inbox AS i
+    WHERE
+        i.kind = 'repair' AND (i.body ->> '$.plan_id') = $subject
+        AND (i.body ->> '$.claim_source') = s.source AND (i.body ->> '$.claim_key') = s.claim_key
+        AND (i.body ->> '$.claimed_path') IS NOT DISTINCT FROM s.claimed_path
 )
 """
 
@@ -100,10 +112,10 @@ def taint(settings: Settings, subject: str | None, rule: str | None, *, as_json:
     Show what used the bad rows of a finding, a rule, a claimed session or a plan; unasked, of every critical finding.
 
     Raises:
-        NothingKnown: There is none of this name.
+        NothingKnown, NoSuchRule: There is none of this name.
     """
     with Tables(settings.state.published) as tables:
-        bad = list(_bad(tables, subject, rule))
+        bad = list(_bad(settings, tables, subject, rule))
         rows = list(_used(tables, bad))
         head = tables.head()
     if as_json:
@@ -119,34 +131,42 @@ def taint(settings: Settings, subject: str | None, rule: str | None, *, as_json:
     return DONE
 
 
-def _bad(tables: Tables, subject: str | None, rule: str | None) -> Iterator[Bad]:
-    findings = [
-        each
-        for each in found(tables, datetime.now(UTC))
-        if rule in (None, each["rule"])
-        and subject in (None, each["id"])
+def _bad(settings: Settings, tables: Tables, subject: str | None, rule: str | None) -> Iterator[Bad]:
+    if rule is not None and rule not in rules():
+        raise NoSuchRule(rule=show.safe(rule[:64]))
+
+    def is_asked(finding: Mapping[str, Any]) -> bool:
         # Numbers are wrong in critical ones alone; the others are asked for by name.
-        and (each["severity"] == "critical" or (subject, rule) != (None, None))
-    ]
+        is_meant = finding["severity"] == "critical" or (subject, rule) != (None, None)
+        return is_meant and rule in (None, finding["rule"]) and subject in (None, finding["id"])
+
+    findings = [each for each in found(tables, datetime.now(UTC)) if is_asked(each)]
     for finding in findings:
-        sessions, because = finding["sessions"], f"{finding['rule']} {finding['id']}"
-        claimed = tables.rows(f"{_CLAIMED} WHERE c.session_id IN (SELECT unnest(?))", [sessions])
-        # What a finding names is bad still, whatever was repaired of it.
-        yield from (row._replace(until_seq=None) for row in _rows(claimed, because))
-        measured = tables.rows(_MEASURED, {"sessions": sessions, "agent": finding["agent"]})
-        yield from _rows(measured, because)
-    if subject is None or findings:
+        yield from _of_finding(tables, finding)
+    corrected = [(row, each) for row, each in earlier(settings) if is_asked(each._asdict())]
+    for row, each in corrected:
+        yield from _rows([row | {"base": "claims"}], f"{each.rule} {each.id}")
+    if subject is None or findings or corrected:
         return
-    rows = tables.rows(f"{_CLAIMED} WHERE c.session_id = $subject OR {_OF_PLAN}", {"subject": subject})
+    rows = tables.rows(f"{_CLAIMED} {_OF_SUBJECT}", {"subject": subject})
     if not rows:
         raise NothingKnown(name=show.safe(subject))
     yield from _rows(rows, subject)
 
 
-def _rows(rows: Iterable[dict[str, Any]], because: str) -> Iterator[Bad]:
-    return (
-        Bad(**row | {"days": tuple(day for day in row["days"] if day is not None)}, because=because) for row in rows
-    )
+def _of_finding(tables: Tables, finding: Mapping[str, Any]) -> Iterator[Bad]:
+    because = f"{finding['rule']} {finding['id']}"
+    for row in tables.rows(f"{_CLAIMED} {_OF_FINDING}", {"sessions": finding["sessions"]}):
+        # What a finding names is bad still, whatever was repaired of it.
+        yield from _rows([row | {"until_seq": row["corrected_seq"]}], because)
+    measured = tables.rows(_MEASURED, {"sessions": finding["sessions"], "agent": finding["agent"]})
+    yield from _rows(measured, because)
+
+
+def _rows(rows: Iterable[Mapping[str, Any]], because: str) -> Iterator[Bad]:
+    for row in rows:
+        stated = {name: row[name] for name in Bad._fields if name not in ("days", "because")}
+        yield Bad(**stated, days=tuple(day for day in row["days"] if day is not None), because=because)
 
 
 def _used(tables: Tables, bad: Sequence[Bad]) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ What used a bad row is named: the graders of the first seed had read somebody el
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,69 @@ def test_what_came_after_the_repair_is_clean(story: Host, capsys: Any, tmp_path:
     assert {("session", "a"), ("session", "b"), ("export", "before.csv"), ("consumer", "before")} < found
     assert not {("export", "after.csv"), ("consumer", "after")} & found
     assert set() == used(story, capsys, "--rule", "eval_trajectory")
+
+
+@pytest.fixture
+def corrected(story: Host, capsys: Any) -> Host:
+    """The story, whose harness then puts its own records right; copies and readers of before and of after."""
+    for table in ("claims", "usage_daily"):
+        asked(story, capsys, "consumer", "add", f"before-{table}.csv", "--table", table, "--export")
+    asked(story, capsys, "consumer", "add", "before", "--table", "claims")
+    asked(story, capsys, "consumer", "add", "empty.csv", "--table", "claims", "--export", "--up-to", "0")
+    story.ingest()
+    rows = [json.loads(line) for line in Path(story.claims[0]).read_text().splitlines()]
+    rows[0]["trajectory_path"], rows[1]["trajectory_path"] = str(story.gptme(run_name(DAY))), None
+    story.records(*rows)
+    story.ingest()
+    asked(story, capsys, "consumer", "add", "after.csv", "--table", "claims", "--export")
+    asked(story, capsys, "consumer", "add", "after", "--table", "claims")
+    story.ingest()
+    return story
+
+
+def test_what_a_harness_corrected_itself_was_bad_until_then(corrected: Host, capsys: Any) -> None:
+    """
+    No rule finds it any more, and who read it has read it: found by the rules that its old statement would break. Of
+    a session everything is asked, also what is right by now.
+    """
+    assert "eval_trajectory" not in {row["rule"] for row in corrected.rows("SELECT rule FROM findings")}
+    of_one = {("session", "a"), ("task", "task-a"), ("day", "2026-04-19")}
+    readers = {("export", "before-claims.csv"), ("consumer", "before")}
+
+    for words in ((), ("--rule", "eval_trajectory"), ("--rule", "shared_trajectory")):
+        assert of_one | {("session", "b")} | readers == used(corrected, capsys, *words)
+    assert set() == used(corrected, capsys, "--rule", "trajectory_missing")
+    assert of_one | readers | {("export", "after.csv"), ("consumer", "after")} == used(corrected, capsys, "a")
+
+
+def test_a_plan_is_remembered_when_its_records_say_something_else_by_now(
+    story: Host, capsys: Any, tmp_path: Path
+) -> None:
+    """
+    The copy of before the repair is tainted, one of after it is not, whatever the harness writes later.
+    """
+    asked(story, capsys, "consumer", "add", "before.csv", "--table", "claims", "--export")
+    plan = asked(story, capsys, "repair", "plan", "--out", str(tmp_path / "plan.json"))["plan_id"]
+    asked(story, capsys, "repair", "apply", str(tmp_path / "plan.json"))
+    asked(story, capsys, "consumer", "add", "after.csv", "--table", "claims", "--export")
+    rows = [json.loads(line) for line in Path(story.claims[0]).read_text().splitlines()]
+    rows[0]["trajectory_path"] = str(story.gptme(run_name(DAY)))
+    story.records(*rows)
+    story.ingest()
+    asked(story, capsys, "consumer", "add", "later.csv", "--table", "claims", "--export")
+    story.ingest()
+
+    found = used(story, capsys, plan)
+
+    assert {("session", "a"), ("session", "b"), ("export", "before.csv")} < found
+    assert not {("export", "after.csv"), ("export", "later.csv")} & found
+
+
+def test_a_rule_that_there_is_not_is_refused(story: Host, capsys: Any) -> None:
+    """
+    A misspelled rule taints nothing, which is not what was asked.
+    """
+    asked(story, capsys, "taint", "--rule", "eval_trajectories", code=2)
 
 
 def test_a_registration_is_listed_and_taken_back(story: Host, capsys: Any) -> None:
