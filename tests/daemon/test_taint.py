@@ -124,6 +124,23 @@ def test_what_a_harness_corrected_itself_was_bad_until_then(corrected: Host, cap
     assert of_one | readers | {("export", "after.csv"), ("consumer", "after")} == used(corrected, capsys, "a")
 
 
+def test_a_path_that_comes_back_is_bad_twice_and_not_between(story: Host, capsys: Any) -> None:
+    """
+    A harness corrects a record, and then writes the wrong log again.
+    """
+    wrong, other, _ = map(json.loads, Path(story.claims[0]).read_text().splitlines())
+    right = wrong | {"trajectory_path": str(story.gptme(run_name(DAY)))}
+    for number, row in enumerate((wrong, right, wrong)):
+        story.records(row, other | {"trajectory_path": None})
+        story.ingest()
+        asked(story, capsys, "consumer", "add", f"{number}.csv", "--table", "claims", "--export")
+    story.ingest()
+
+    found = used(story, capsys, "--rule", "eval_trajectory")
+
+    assert {("export", "0.csv"), ("export", "2.csv")} == {each for each in found if each[0] == "export"}
+
+
 def test_a_plan_is_remembered_when_its_records_say_something_else_by_now(
     story: Host, capsys: Any, tmp_path: Path
 ) -> None:
