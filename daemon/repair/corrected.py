@@ -18,7 +18,8 @@ from daemon.settings import Settings
 from daemon.what_if import tried
 from projections.read import Tables, plain
 
-#: Every path that a record stated, and from which event until which it stood there; until null while it does.
+#: Every path that a record stated of a session, and from which event until which it stood there; null while it does. A
+#: session is told by its start as well: names of sessions come again.
 STATED: Final = """
 WITH statements AS (
     SELECT
@@ -28,7 +29,11 @@ WITH statements AS (
         body ->> '$.session_id' AS session_id,
         body ->> '$.agent' AS agent,
         body ->> '$.trajectory_path' AS claimed_path,
-        CAST(coalesce(body ->> '$.started_at', body ->> '$.recorded_at') AS TIMESTAMP) AS placed_at
+        coalesce(
+            CAST(body ->> '$.started_at' AS TIMESTAMP),
+            CAST(body ->> '$.ended_at' AS TIMESTAMP) - to_seconds(CAST(body ->> '$.duration_seconds' AS BIGINT))
+        ) AS started_at,
+        CAST(body ->> '$.recorded_at' AS TIMESTAMP) AS recorded_at
     FROM events
     WHERE kind = 'claim'
 ),
@@ -39,6 +44,7 @@ begun AS (
     QUALIFY
         row_number() OVER of_claim = 1
         OR claimed_path IS DISTINCT FROM lag(claimed_path) OVER of_claim
+        OR started_at IS DISTINCT FROM lag(started_at) OVER of_claim
 ),
 stated AS (
     SELECT
@@ -54,7 +60,7 @@ SELECT
     s.source || '#' || s.claim_key AS name,
     s.session_id,
     s.agent,
-    [CAST(s.placed_at AS DATE)] AS days,
+    [CAST(coalesce(s.started_at, s.recorded_at) AS DATE)] AS days,
     s.seq AS since_seq,
     s.corrected_seq AS until_seq,
     s.source AS claim_source,

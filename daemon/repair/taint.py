@@ -29,14 +29,16 @@ SELECT
     'claims' AS base,
     s.session_id,
     s.agent,
-    [CAST(s.placed_at AS DATE)] AS days,
+    [CAST(coalesce(s.started_at, s.recorded_at) AS DATE)] AS days,
     s.seq AS since_seq,
     least(s.corrected_seq, (
         SELECT min(r.seq)
         FROM repairs AS r
         WHERE
             r.claim_source = s.source AND r.claim_key = s.claim_key
-            AND r.claimed_path IS NOT DISTINCT FROM s.claimed_path AND r.seq > s.seq
+            AND r.claimed_path IS NOT DISTINCT FROM s.claimed_path
+            AND epoch_ms(r.started_at) IS NOT DISTINCT FROM epoch_ms(s.started_at)
+            AND r.seq > s.seq
     )) AS until_seq,
     s.corrected_seq
 FROM stated AS s
@@ -57,6 +59,7 @@ WHERE s.session_id = $subject OR EXISTS (
         i.kind = 'repair' AND (i.body ->> '$.plan_id') = $subject
         AND (i.body ->> '$.claim_source') = s.source AND (i.body ->> '$.claim_key') = s.claim_key
         AND (i.body ->> '$.claimed_path') IS NOT DISTINCT FROM s.claimed_path
+        AND epoch_ms(CAST(i.body ->> '$.started_at' AS TIMESTAMP)) IS NOT DISTINCT FROM epoch_ms(s.started_at)
 )
 """
 
