@@ -329,7 +329,7 @@ class Ingest:
             code = "not_regular"
         except OSError as error:
             code = deny_code(error)
-        self._deny(Denied(found.path, found.adapter, code))
+        self._deny(Denied(found.path, found.adapter, code), found.status.st_ctime_ns)
         self._count_denied(key, known, found)
         return False
 
@@ -582,16 +582,20 @@ class Ingest:
 
     # -- what cannot be read -------------------------------------------------------------------------------------
 
-    def _deny(self, denied: Denied) -> None:
+    def _deny(self, denied: Denied, changed_ns: int = 0) -> None:
+        """
+        State once that a place cannot be read; the mark says of which content (*changed_ns*, 0 for what is no file).
+        """
         self._pass.denied.append(denied)
         key = key_of(denied.adapter, denied.path)
         self._seen.add(key)
         known = self.batch.cursor(key)
-        if known is not None and known.state == "unreadable":
-            return
-        self._note(
-            denied.adapter, denied.path, known, SourceChanged(change="unreadable", code=denied.code), "unreadable"
-        )
+        if known is None or known.state != "unreadable":
+            change = SourceChanged(change="unreadable", code=denied.code)
+            self._note(denied.adapter, denied.path, known, change, "unreadable")
+        noted = self.batch.cursor(key)
+        if noted is not None:
+            self._move(key, msgspec.structs.replace(noted, changed_ns=changed_ns))
 
     def _root(self, root: RootSeen) -> None:
         (self._pass.roots_seen if root.exists else self._pass.roots_missing).append(root.path)
@@ -680,7 +684,15 @@ def _what_changed(known: Cursor, source: SourceFile) -> SourceChange | None:
 
 
 def _fresh(found: Found, name: str, path: str) -> Cursor:
-    return Cursor(found.adapter.agent, path, name, found.adapter.parser_version, continuity=_NOTHING_READ)
+    # With the time of its content: an archive of which nothing can be read is not another one at each look.
+    return Cursor(
+        found.adapter.agent,
+        path,
+        name,
+        found.adapter.parser_version,
+        modified_ns=found.status.st_mtime_ns,
+        continuity=_NOTHING_READ,
+    )
 
 
 def _completed(found: Found, adapter: LineAdapter, source: SourceFile) -> Header | None:

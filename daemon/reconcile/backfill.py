@@ -29,7 +29,7 @@ def backfill(settings: Settings, gaps: Sequence[Gap], wait_seconds: float) -> No
 
     Args:
         settings: The home and the log.
-        gaps: What was found to be missing.
+        gaps: What was found to be missing, and may be read: it is waited for.
         wait_seconds: How long a daemon may take.
 
     Raises:
@@ -39,6 +39,8 @@ def backfill(settings: Settings, gaps: Sequence[Gap], wait_seconds: float) -> No
     deadline = time.monotonic() + wait_seconds
     try:
         catch_up(settings, seen_files(settings))
+        if _has_broken(settings, gaps):  # such a document is rejected only when it still is at another look
+            catch_up(settings, seen_files(settings))
     except LogLocked:
         _wait(lambda: not _unread(settings, gaps), deadline, lambda: {"unread": _unread(settings, gaps)})
         published(settings, deadline)
@@ -78,6 +80,11 @@ def _held(settings: Settings) -> tuple[int, int]:
     except (NothingPublished, TablesUnusable):
         head = Head(None, None)
     return -1 if head.seq is None else head.seq, lag_events(head, settings)
+
+
+def _has_broken(settings: Settings, gaps: Sequence[Gap]) -> bool:
+    known = marks(settings)
+    return any(gap.found is not None and known.is_broken(gap.found) for gap in gaps)
 
 
 def _unread(settings: Settings, gaps: Sequence[Gap]) -> int:

@@ -21,8 +21,9 @@ from state.read import cursors
 #: Of what is no session log, but is read all the same: a harness's records of sessions.
 _RECORD: Final = "record"
 
-#: `never_read` and `behind` can be read; `unreadable` by whoever gives this user the right; `gone` by nobody: the file
-#: went while it was being read. `half_line`: it went with the beginning of a line, which is what a killed agent leaves.
+#: `never_read` and `behind` can be read; `unreadable` was tried as it is, in vain, or may not even be looked at: who
+#: owns it gives this user the right, or another copy. `gone` is read by nobody: it went while it was being read.
+#: `half_line`: it went with the beginning of a line, which is what a killed agent leaves.
 Reason = Literal["never_read", "behind", "unreadable", "gone", "half_line"]
 
 
@@ -37,7 +38,7 @@ class Gap:
         reason: Why.
         modified_at: When it was written last, UTC; null where nobody could look.
         unread_bytes: How many bytes are behind the mark, or went with the file; null where that is not known.
-        found: The file as it was seen; null for what is not there.
+        found: The file as it was seen; null for what is not there, or may not be looked at.
     """
 
     agent: str
@@ -92,6 +93,11 @@ class Disk:
         """What a pass, or the daemon, can still read."""
         return self.by("never_read", "behind")
 
+    @property
+    def failed(self) -> list[Gap]:
+        """What was tried in vain: a pass tries again, as a lock may be gone by now; nobody waits for it."""
+        return [gap for gap in self.by("unreadable") if gap.found is not None]
+
 
 class Marks:
     """How far each source is read, by key and by inode: a file may have been read under another name."""
@@ -120,8 +126,24 @@ class Marks:
         is_read = other is not None and other.size_bytes == found.status.st_size
         return is_read or not found.status.st_size
 
+    def has_failed(self, found: Found) -> bool:
+        """Say whether a file was tried, as it is now, and could not be read."""
+        mark = self.known.get(key_of(found.adapter, found.path))
+        is_denied = mark is not None and mark.state == "unreadable" and mark.changed_ns == found.status.st_ctime_ns
+        return is_denied or self.is_broken(found)
+
+    def is_broken(self, found: Found) -> bool:
+        """Say whether a document, as it is now, made no sense at the last look: at another one it is rejected."""
+        mark = self.known.get(key_of(found.adapter, found.path))
+        seen = (found.status.st_size, found.status.st_mtime_ns)
+        return mark is not None and bool(mark.broken_hash) and (mark.size_bytes, mark.modified_ns) == seen
+
     def has_reached(self, found: Found) -> bool:
-        """Say whether a file is read to where it was when it was found; one that went since is nobody's to read."""
+        """
+        Say whether a file is read, or was tried, to where it was when it was found; one that went is nobody's to read.
+        """
+        if self.has_failed(found):
+            return True
         mark = self.of(found)
         is_later = mark is not None and mark.state == "present" and mark.changed_ns >= found.status.st_ctime_ns
         if mark is not None and is_later and (found.adapter.kind != "lines" or mark.size_bytes >= found.status.st_size):
@@ -185,12 +207,13 @@ def _logs(files: Sequence[Found]) -> int:
 
 def _gap(found: Found, known: Marks) -> Gap:
     mark, size = known.of(found), found.status.st_size
+    reason: Reason = "never_read" if mark is None else "behind"
     is_plain = found.adapter.kind == "lines" and not found.path.endswith(".zst")
     read = mark.offset_bytes if mark is not None and is_plain else None
     return Gap(
         agent=found.adapter.agent,
         source=stored_path(found.path),
-        reason="never_read" if mark is None else "behind",
+        reason="unreadable" if known.has_failed(found) else reason,
         modified_at=_modified(found.status),
         unread_bytes=size if mark is None else size - read if read is not None and size >= read else None,
         found=found,

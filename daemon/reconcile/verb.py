@@ -99,7 +99,7 @@ def _apply(settings: Settings, asked: Asked, before: Disk) -> tuple[list[Sealed]
     """Read what is left and decide what was asked for; returns the decisions sent, and what was not done in time."""
     decisions: list[Sealed] = []
     try:
-        if before.recoverable:
+        if before.recoverable or before.failed:
             backfill(settings, before.recoverable, asked.wait_seconds)
         decisions = _decisions(settings, asked)
         if decisions:

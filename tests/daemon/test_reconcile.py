@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import stat
 from collections.abc import Callable
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from daemon.bootstrap import open_log
 from daemon.cli import main
@@ -204,6 +206,48 @@ def test_a_place_that_cannot_be_read_is_no_zero(host: Host, reconcile: Reconcile
     report = reconcile("--apply")
 
     assert (["unreadable"], 0) == (alarms(report), report["gaps"]["recoverable"])
+
+
+def garbage(host: Host) -> list[Path]:
+    """Leave random bytes under names that say otherwise: a compressed rollout, a database and a document."""
+    places = [
+        host.codex().with_suffix(".jsonl.zst"),
+        host.home / ".local/share/opencode/opencode.db",
+        host.home / ".local/share/opencode/storage/message/ses_a/msg_a.json",
+    ]
+    for path in places:
+        append(path, random.Random(path.suffix).randbytes(4096))
+    return places
+
+
+def test_what_was_tried_and_cannot_be_read_is_unreadable_and_no_gap_that_a_pass_mends(
+    host: Host, reconcile: Reconcile
+) -> None:
+    """
+    Before anybody tried it may be read; then it is told as what it is, and another apply has nothing to do. Once the
+    file is another one, it may be read again. A document is read, and rejected: that is said of its bytes.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    archive, database, _ = garbage(host)
+
+    before = reconcile()
+    first = reconcile("--apply")
+    count = events_of(host)
+    second = reconcile("--apply")
+
+    assert 4 == before["gaps"]["recoverable"]
+    assert (["unreadable"], 0, 2) == (alarms(first), first["gaps"]["recoverable"], first["recovered_logs"])
+    assert {("unreadable", archive.name), ("unreadable", database.name)} == {
+        (gap["reason"], Path(gap["source"]).name) for gap in second["gaps"]["rows"]
+    }
+    assert ([], count) == (second["recovered"], events_of(host))
+    assert 1 == len(host.rows("SELECT * FROM rejected"))
+
+    archive.write_bytes(zstandard.compress(codex_lines([7])))
+
+    assert 1 == reconcile()["gaps"]["recoverable"]
+    assert 0 == reconcile("--apply")["gaps"]["recoverable"]
+    assert (2, 22) == host.totals()
 
 
 @pytest.mark.parametrize("options", [(), ("--since", "7d")])
@@ -501,6 +545,21 @@ def test_beside_a_daemon_its_own_sweep_is_awaited(host: Host, reconcile: Reconci
         assert ([], 21) == (alarms(applied), applied["sessions"]["ingested"])
         assert 1 + 2 * 20 == host.totals()[0]
         assert [True] == [row["is_applied"] for row in host.rows("SELECT * FROM reconciliations")]
+
+
+def test_beside_a_daemon_nobody_waits_for_what_it_cannot_read(host: Host, reconcile: Reconcile) -> None:
+    """
+    What it has tried in vain is told at once; what it has not met yet is awaited until it has tried.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host):
+        until(host.state.published.exists, "tables are published")
+        garbage(host)
+
+        first = reconcile("--apply", "--wait", "60")
+        second = reconcile("--apply", "--wait", "60")
+
+    assert [(["unreadable"], 0)] * 2 == [(alarms(each), each["gaps"]["recoverable"]) for each in (first, second)]
 
 
 def test_a_log_that_is_being_written_is_no_gap_beside_a_daemon_and_one_that_stays_unread_ends_with_three(
