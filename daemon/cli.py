@@ -306,6 +306,8 @@ def _reconcile_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     reconcile.add_argument("--restore-fallbacks", action="store_true", help="take all those decisions back")
     reconcile.add_argument("--wait", metavar="SECONDS", help="how long a daemon may take to apply it (default 660)")
+    scheduled = "a timer or cron runs it: from then on health tells when none does any more"
+    reconcile.add_argument("--scheduled", action="store_true", help=scheduled)
     invariants = _verb(verbs, "invariants", _invariants, "is anything wrong? 0 no, 1 yes, 3 nobody can tell")
     invariants.add_argument("--context", action="store_true", help="the few lines that an agent's next session sees")
 
@@ -761,6 +763,7 @@ def _reconcile(options: argparse.Namespace, settings: Settings) -> int:
         is_applied=options.apply,
         is_superseding=options.zero_superseded_fallbacks,
         is_restoring=options.restore_fallbacks,
+        is_scheduled=options.scheduled,
         wait_seconds=WAIT_SECONDS if options.wait is None else seconds(options.wait),
     )
     return reconcile(settings, asked, as_json=options.json)

@@ -371,8 +371,8 @@ RestatementCause = Literal[
 
 #: Who ran a check that is evidence itself.
 RunBy = Literal[
-    "operator",  #: somebody typed it
-    "timer",  #: a timer of ours, or cron
+    "operator",  #: somebody typed it, or a script did
+    "timer",  #: a timer of ours or a cron, which says so
 ]
 
 EventKind = Literal[

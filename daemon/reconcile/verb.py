@@ -14,7 +14,6 @@ from daemon import show
 from daemon.findings import alarming, found
 from daemon.health.limits import Limits, limits
 from daemon.health.stamps import stamp
-from daemon.health.verb import is_by_hand
 from daemon.inbox_client import Sealed, is_waiting, submit_all
 from daemon.lag import lag_events
 from daemon.living import living
@@ -52,6 +51,7 @@ class Asked:
         is_applied: Whether to write.
         is_superseding: Whether fallbacks beside a measurement shall not count any more.
         is_restoring: Whether all of those shall count again.
+        is_scheduled: Whether a timer runs it, as its unit says: that it does no more is then a finding of health.
         wait_seconds: How long a daemon may take to read what is left.
     """
 
@@ -59,6 +59,7 @@ class Asked:
     is_applied: bool
     is_superseding: bool
     is_restoring: bool
+    is_scheduled: bool
     wait_seconds: float
 
 
@@ -81,7 +82,7 @@ def reconcile(settings: Settings, asked: Asked, *, as_json: bool) -> int:
         settings, asked, bounds, after, _recovered(before, after), len(decisions), is_late=late is not None
     )
     receipt = keep(settings.state, report)
-    if not is_by_hand():
+    if asked.is_scheduled:
         with as_known(settings.state.stamp("reconcile")):
             stamp(settings.state, "reconcile")
     if late is not None:
@@ -153,7 +154,7 @@ def _report(
 ) -> Report:
     now = datetime.now(UTC)
     counted, as_of, findings = _asked_tables(settings, asked, bounds, now)
-    run_by: RunBy = "operator" if is_by_hand() else "timer"
+    run_by: RunBy = "timer" if asked.is_scheduled else "operator"
     return Report(
         now, run_by, asked.since, asked.is_applied, disk, recovered, counted, as_of, findings, proposed, is_late
     )

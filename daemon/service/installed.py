@@ -197,7 +197,7 @@ def written(target: Target, command: Path, *, has_namespaces: bool) -> Iterator[
     """Return every file of the service, as path and text: units as they are shipped, then what knows this host."""
     for name in target.shipped:
         yield target.directory / name, files("daemon.service").joinpath("units", name).read_text("utf-8")
-    for path, verb in zip(target.drop_ins, ("run", "health", "reconcile --since 7d"), strict=True):
+    for path, verb in zip(target.drop_ins, ("run", "health", "reconcile --since 7d --scheduled"), strict=True):
         yield path, _drop_in(target, command, verb, has_namespaces=has_namespaces)
 
 

@@ -161,12 +161,26 @@ def test_without_apply_nothing_is_read(host: Host, reconcile: Reconcile) -> None
     """
     append(host.claude(), claude_line("msg_a", 5))
 
-    report = reconcile()
+    report = reconcile("--scheduled")
 
     assert (1, 1, None) == (report["exit"], report["gaps"]["recoverable"], report["fallbacks"])
     assert not list(host.state.log_directory.iterdir())
     assert not host.state.published.exists()
     assert host.state.stamp("reconcile").exists()
+
+
+@pytest.mark.parametrize(("options", "run_by"), [((), "operator"), (("--scheduled",), "timer")])
+def test_only_a_run_that_says_so_is_a_timer_s(
+    host: Host, reconcile: Reconcile, options: tuple[str, ...], run_by: str
+) -> None:
+    """
+    A script that reconciles once has no terminal either; it must not be missed two days later.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+
+    report = reconcile(*options)
+
+    assert (run_by, run_by == "timer") == (report["run_by"], host.state.stamp("reconcile").exists())
 
 
 def test_a_log_that_went_is_told_with_what_was_lost(host: Host, reconcile: Reconcile) -> None:
@@ -456,7 +470,7 @@ def test_a_second_apply_does_nothing_and_every_run_is_evidence_with_an_age(
     main(["status", "--json", "--home", str(host.home), "--state-dir", str(host.state.root)])
     told = json.loads(capsys.readouterr().out)["reconciled"]
     assert (True, True) == (told["is_clean"], 0 <= told["age_seconds"] < 3600)
-    assert [("reconcile", "timer", 2, "clean")] == [
+    assert [("reconcile", "operator", 2, "clean")] == [
         (row["watcher"], row["name"], row["runs"], row["outcome"]) for row in host.rows("SELECT * FROM runs")
     ]
     rows = host.rows("SELECT * FROM reconciliations ORDER BY seq")
@@ -578,8 +592,7 @@ def test_a_log_that_is_being_written_is_no_gap_beside_a_daemon_and_one_that_stay
         written_on(old, FLAT)
 
         dry = reconcile()
-        host.state.stamp("reconcile").unlink()
-        refused = reconcile("--apply", "--wait", "0.5")
+        refused = reconcile("--apply", "--scheduled", "--wait", "0.5")
 
         assert {"on_disk": 3, "ingested": 1, "in_progress": 1, "stale": 1} == dry["sessions"]
         assert 3 == refused["exit"]

@@ -63,7 +63,7 @@ def test_install_writes_the_units_as_they_are_shipped_and_a_drop_in_for_this_hos
     assert f'ReadWritePaths=\nReadWritePaths="{state}"\n' in drop_in
     assert f'ExecStart="{command}" health\n' in (units(home) / "tallystick-health.service.d/10-host.conf").read_text()
     daily = (units(home) / "tallystick-reconcile.service.d/10-host.conf").read_text()
-    assert f'ExecStart=\nExecStart="{command}" reconcile --since 7d\n' in daily
+    assert f'ExecStart=\nExecStart="{command}" reconcile --since 7d --scheduled\n' in daily
     assert f'ReadWritePaths=\nReadWritePaths="{state}"\n' in daily
     assert 0o700 == stat.S_IMODE(state.stat().st_mode)
     assert 0o644 == stat.S_IMODE((units(home) / "tallystick.service").stat().st_mode)
