@@ -26,12 +26,14 @@ WHERE state = 'leaked' AND receipt IS NOT NULL AND coalesce(called_at >= $since,
 ORDER BY seq
 """
 
-# Whoever decided: only under the key of a decision can it be taken back, and without one it cannot.
+# Whoever decided: a decision is taken back under its key; one without a key is superseded itself.
 _DECIDED: Final = """
 SELECT
     i.message_key,
     i.revision,
     i.producer,
+    i.receipt AS decision_receipt,
+    i.content_hash AS decision_hash,
     f.receipt,
     f.content_hash,
     i.body ->> '$.by_source_id' AS by_source_id
@@ -43,8 +45,11 @@ INNER JOIN inbox AS i
         AND f.content_hash = (i.body ->> '$.content_hash')
 WHERE
     f.state = 'operator_decision'
-    AND i.message_key IS NOT NULL
     AND NOT coalesce(CAST(i.body ->> '$.is_withdrawn' AS BOOLEAN), false)
+    AND NOT EXISTS (
+        FROM supersessions AS t
+        WHERE t.receipt = i.receipt AND t.content_hash = i.content_hash AND NOT t.is_withdrawn
+    )
 ORDER BY i.seq
 """
 
@@ -61,14 +66,22 @@ def restoring(tables: Tables) -> list[Sealed]:
 
 
 def _decision(row: dict[str, Any]) -> Sealed:
-    body: dict[str, Any] = {"receipt": row["receipt"], "content_hash": row["content_hash"]}
-    if row["beside_source_id"] is not None and _CALL.fullmatch(row["beside_source_id"]):
-        body["by_source_id"] = row["beside_source_id"]
-    key = f"supersession:{digest(row['receipt'] + row['content_hash'])}"
+    beside = row["beside_source_id"]
+    return _against(row["receipt"], row["content_hash"], beside if beside and _CALL.fullmatch(beside) else None)
+
+
+def _against(receipt: str, content_hash: str, by_source_id: str | None = None) -> Sealed:
+    """Return the decision that a message does not count: a fallback, or a decision about one."""
+    body = {"receipt": receipt, "content_hash": content_hash}
+    if by_source_id is not None:
+        body["by_source_id"] = by_source_id
+    key = f"supersession:{digest(receipt + content_hash)}"
     return checked("supersession", body, producer=PRODUCER, key=key, revision=_now_us())
 
 
 def _withdrawal(row: dict[str, Any]) -> Sealed:
+    if row["message_key"] is None:
+        return _against(row["decision_receipt"], row["decision_hash"])
     body: dict[str, Any] = {"receipt": row["receipt"], "content_hash": row["content_hash"], "is_withdrawn": True}
     if row["by_source_id"] is not None:
         body["by_source_id"] = row["by_source_id"]

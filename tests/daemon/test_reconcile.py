@@ -400,6 +400,30 @@ def test_a_decision_that_somebody_sent_under_a_key_of_his_own_is_taken_back_unde
     )
 
 
+def test_decisions_without_a_key_are_taken_back_too_and_another_one_holds_again(
+    mixed: Host, reconcile: Reconcile
+) -> None:
+    """
+    Two of them about one fallback, as somebody sent it twice: both are. What he decides anew is a decision anew.
+    """
+    (row,) = mixed.rows("SELECT receipt, content_hash FROM fallbacks WHERE task_id = 'AB-3'")
+    for _ in range(2):
+        submit(mixed.state, "supersession", row, producer="somebody")
+    mixed.ingest()
+    assert "operator_decision" == states(mixed)["AB-3"]
+
+    undone = reconcile("--restore-fallbacks", "--apply")
+    again = reconcile("--restore-fallbacks", "--apply")
+
+    assert (2, 0, "kept") == (undone["fallback_decisions"], again["fallback_decisions"], states(mixed)["AB-3"])
+    assert "fallback_leakage" not in rules(again)
+    submit(mixed.state, "supersession", row, producer="somebody")
+    mixed.ingest()
+    assert "operator_decision" == states(mixed)["AB-3"]
+    assert 1 == reconcile("--restore-fallbacks", "--apply")["fallback_decisions"]
+    assert "kept" == states(mixed)["AB-3"]
+
+
 def test_a_row_of_an_old_table_that_counts_beside_its_session_leaks(host: Host, reconcile: Reconcile) -> None:
     """
     Under the agent's own name it gives way; under another's it counts twice, and the report says so.
