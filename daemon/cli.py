@@ -315,7 +315,7 @@ def _reconcile_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _import_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     what = "rows of an old token table: each classified, none promoted to measured without a source"
     table = _verb(verbs, "import", _import, what)
-    table.add_argument("file", metavar="FILE", help="an export of it; docs/migration.md has the columns")
+    table.add_argument("file", nargs="?", metavar="FILE", help="an export of it; docs/migration.md has the columns")
     table.add_argument("--format", metavar="F", help="csv, json or ndjson (default: by the file's suffix)")
     table.add_argument(
         "--map",
@@ -330,7 +330,9 @@ def _import_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     table.add_argument("--table", default="token_events", metavar="NAME", help="its name (default token_events)")
     table.add_argument("--timezone", metavar="ZONE", help="zone of times that state none; else such a row is refused")
     table.add_argument("--dry-run", action="store_true", help="write nothing, show what would come of it")
-    table.add_argument("--undo", action="store_true", help="take back the rows that stand in the file")
+    table.add_argument(
+        "--undo", action="store_true", help="take back the rows of the file, or of the table where none is named"
+    )
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

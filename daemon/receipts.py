@@ -1,6 +1,6 @@
 """What the log says of messages: the published tables are asked, and for what is newer the log itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -35,6 +35,14 @@ class Told(msgspec.Struct, frozen=True):
         return -1 if self.revision is None else self.revision, self.content_hash or ""
 
 
+class _Body(msgspec.Struct):
+    """The body of an event about a message; empty for one that has none."""
+
+    seq: int = msgspec.field(name="q")
+    body: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
 _decode = msgspec.json.Decoder(Told).decode
 
 
@@ -68,10 +76,12 @@ class Recorded:
         self._held = ExitStack()
         self._tables: Tables | None = None
         self._newer: list[Told] = []
+        self._lines: list[bytes] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as held:
             self._tables, newer = held.enter_context(logged(self._paths, _MARK))
+            self._lines = newer
             self._newer = [_decode(line) for line in newer]
             self._held = held.pop_all()
         return self
@@ -111,6 +121,15 @@ class Recorded:
             lambda each: each.content_hash is not None and each.kind == kind and (each.key or "").startswith(prefix),
         )
         return {each.key or "": each for each in sorted(rivals, key=lambda each: each.rank)}
+
+    def bodies(self, told: Iterable[Told]) -> dict[int, bytes]:
+        """Return by event the body of each of *told*, as JSON."""
+        wanted = frozenset(each.seq for each in told)
+        found = {each.seq: bytes(each.body) for each in map(_decode_body, self._lines) if each.seq in wanted}
+        if self._tables is not None and len(found) < len(wanted):
+            rows = self._tables.rows("SELECT seq, body FROM events WHERE seq IN (SELECT unnest(?))", [list(wanted)])
+            found |= {row["seq"]: row["body"].encode() for row in rows}
+        return found
 
     def rejections(self) -> dict[str, dict[str, str | None]]:
         """Return why each rejected message was, by receipt; the last reason where there are several."""

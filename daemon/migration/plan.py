@@ -5,15 +5,16 @@ A row is known by its table and id, so that neither the order of rows nor how of
 row that changed is the next revision of itself.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from daemon.inbox_client import Sealed, sealed
+from daemon.inbox_client import Letter, Sealed, sealed
 from daemon.message_rules import Refused
 from daemon.migration.errors import TooManyRows
-from daemon.migration.report import Reading, Report, RowRefused, refused_row, report_of
+from daemon.migration.report import PRODUCER, Reading, Report, RowRefused, refused_row, report_of, row_key
 from daemon.migration.table import Row, Unreadable
 from daemon.receipts import Told
 
@@ -54,9 +55,7 @@ class Plan:
             self.unreadable.append(row)
 
 
-def plan_of(
-    rows: Iterable[Row | Unreadable], reading: Reading, held: Mapping[str, Told], *, is_undo: bool = False
-) -> Plan:
+def plan_of(rows: Iterable[Row | Unreadable], reading: Reading, held: Mapping[str, Told]) -> Plan:
     """
     Hold the rows of an export against what the log holds of their table.
 
@@ -64,7 +63,6 @@ def plan_of(
         rows: What stands in the export.
         reading: How it is read.
         held: By key, the message of each row of the table that holds.
-        is_undo: Whether the rows are to be taken back.
 
     Raises:
         TooManyRows: There are more than an import takes.
@@ -82,7 +80,7 @@ def plan_of(
             continue
         try:
             report = report_of(row.cells, reading)
-            found = _planned(report, held.get(report.key), is_undo=is_undo)
+            found = _planned(report, held.get(report.key))
         except RowRefused as refused:
             plan.refuse(Unreadable(row.line, refused.code, refused.field))
             continue
@@ -98,21 +96,52 @@ def plan_of(
     for key in contradicted:
         del plan.planned[key]
         plan.refuse(Unreadable(lines[key], "contradicts", "id"))
-    if is_undo:
-        plan.planned = {key: each for key, each in plan.planned.items() if key in held}
     return plan
 
 
-def _planned(report: Report, before: Told | None, *, is_undo: bool) -> Planned:
+def undo_of(rows: Iterable[Row | Unreadable], table: str, held: Mapping[str, Told]) -> tuple[Plan, list[str]]:
+    """
+    Return the rows of an export that cannot be read, and the keys of those that can and that the log holds.
+
+    Of a row only its id is asked: it is taken back whatever it says by now, and however it was read.
+
+    Raises:
+        NoTable: The export is none.
+    """
+    plan, keys = Plan(), dict[str, None]()
+    for row in rows:
+        plan.rows += 1
+        if isinstance(row, Unreadable):
+            plan.refuse(row)
+            continue
+        try:
+            key = row_key(table, row.cells)
+        except RowRefused as refused:
+            plan.refuse(Unreadable(row.line, refused.code, refused.field))
+            continue
+        plan.repeated += key in keys
+        keys[key] = None
+    return plan, [key for key in keys if key in held]
+
+
+def taken_back(told: Told, body: bytes) -> Planned:
+    """Return what takes back the row of a message: the same, as it was said, withdrawn."""
+    said = json.loads(body)
+    is_known = bool(said.get("is_withdrawn"))
+    letter = Letter("token_event", said | {"is_withdrawn": True}, PRODUCER, told.key, (told.revision or 0) + 1)
+    return Planned(sealed(letter), is_known=is_known, is_correction=not is_known)
+
+
+def _planned(report: Report, before: Told | None) -> Planned:
     revision = 0 if before is None else before.revision or 0
-    now = _sealed(report, revision, is_undo=is_undo)
+    now = _sealed(report, revision)
     if before is None or before.content_hash == now.content_hash:
         return Planned(now, is_known=before is not None, is_correction=False)
-    return Planned(_sealed(report, revision + 1, is_undo=is_undo), is_known=False, is_correction=True)
+    return Planned(_sealed(report, revision + 1), is_known=False, is_correction=True)
 
 
-def _sealed(report: Report, revision: int, *, is_undo: bool) -> Sealed:
+def _sealed(report: Report, revision: int) -> Sealed:
     try:
-        return sealed(report.letter(revision, is_withdrawn=is_undo))
+        return sealed(report.letter(revision))
     except Refused as refused:
         raise refused_row(refused) from None

@@ -6,6 +6,7 @@ row says that no report can hold refuses it, with the column and never the value
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,18 @@ _AGENTS: Final[Mapping[str, str]] = {
     "claude": "claude_code",
     "codex_cli": "codex",
     "codex_desktop": "codex",
+    "codex_app": "codex",
+    "codex_vs_code": "codex",
+    "codex_vscode": "codex",
+    "openai_codex": "codex",
+    "claudecode": "claude_code",
+    "claude_code_cli": "claude_code",
+    "anthropic_claude_code": "claude_code",
+    "open_code": "opencode",
+    "opencode_cli": "opencode",
 }
+#: What a name that is shown to people has behind it: a version, or something in brackets.
+_BEHIND_NAME: Final = re.compile(r"\s*(?:\([^()]*\)|v?\d+(?:\.\d+)+)\s*$")
 
 #: Sources whose input holds what was cached, and whose does not; of any other only the stated total can tell.
 _INCLUSIVE: Final[Mapping[str, bool]] = {"codex": True, "openai": True, "claude_code": False, "anthropic": False}
@@ -72,10 +84,9 @@ class Report:
     legacy_class: LegacyClass
     body: Mapping[str, Any]
 
-    def letter(self, revision: int, *, is_withdrawn: bool = False) -> Letter:
-        """Return the message that says so, or that takes it back."""
-        body = {**self.body, "is_withdrawn": True} if is_withdrawn else self.body
-        return Letter("token_event", body, PRODUCER, self.key, revision)
+    def letter(self, revision: int) -> Letter:
+        """Return the message that says so."""
+        return Letter("token_event", self.body, PRODUCER, self.key, revision)
 
 
 def report_of(cells: Cells, reading: Reading) -> Report:
@@ -150,7 +161,7 @@ def _agent(cells: Cells) -> str | None:
     stated = _text(cells, "agent")
     if stated is None:
         return None
-    word = stated.lower().replace("-", "_").replace(" ", "_")
+    word = re.sub(r"[\s_-]+", "_", _BEHIND_NAME.sub("", stated).lower())
     return _AGENTS.get(word, word)
 
 
@@ -307,6 +318,26 @@ _COLUMN_OF: Final[Mapping[str, str]] = {
     "body.provider": "source_provider",
     "body.at": "created_at",
 }
+
+
+#: What to do about a row that is refused so, by code and column, or by code alone.
+_NEXT: Final[Mapping[tuple[str, str | None], str]] = {
+    ("invalid_field", "agent"): "write the agent as a word (claude_code, codex), or leave the column out: --map agent=",
+    ("invalid_field", "repo"): "write the repository's name as `tallystick repo list` has it, or --map repo=",
+    ("invalid_field", "model"): "write the model's name without spaces, or leave the column out: --map model=",
+    ("needs_zone", None): "say which zone its times are of: --timezone Europe/Berlin",
+    ("contradicts", "id"): "two rows have this id and differ: leave the right one in the export",
+    ("contradicts", None): "the row's own numbers differ: correct it in the export",
+    ("missing_field", "id"): "every row needs an id that it keeps; another column may be it: --map COLUMN=id",
+    ("invalid_row", None): "it has other columns than the header: export it anew, with quotes",
+    ("too_long", None): "it is longer than a row may be: shorten its note in the export",
+}
+_NEXT_ELSE: Final = "correct it in the export, or leave the column out: --map COLUMN="
+
+
+def next_of(code: str, column: str | None) -> str:
+    """Return what an operator does about a row that was refused with *code* for *column*."""
+    return _NEXT.get((code, column)) or _NEXT.get((code, None)) or _NEXT_ELSE
 
 
 def refused_row(refused: Refused) -> RowRefused:

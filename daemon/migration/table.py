@@ -58,7 +58,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "created_at": ("created_at",),
 }
 #: A table without these is none of tokens.
-_NEEDED: Final = (("id",), ("tokens_in", "tokens_out", "raw_usage"))
+NEEDED: Final = (("id",), ("tokens_in", "tokens_out", "raw_usage"))
 
 _DELIMITERS: Final = ",;\t|"
 _NULLS: Final = frozenset({"", "\\N", "NULL"})
@@ -95,13 +95,14 @@ class Export:
     One file of rows, and how its columns are named.
 
     ``mapping`` gives a column of the file the name of one of ours, or an empty one: it is not read. ``ignored`` are the
-    columns that nothing here knows, as far as their names can be shown.
+    columns that nothing here knows, as far as their names can be shown. A table without one of each of ``needed`` is none.
     """
 
     path: Path
     format: Format
     mapping: Mapping[str, str] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
+    needed: Sequence[Sequence[str]] = NEEDED
 
     def rows(self) -> Iterator[Row | Unreadable]:
         """
@@ -138,7 +139,7 @@ class Export:
         if unknown := [old for old in self.mapping if old not in names]:
             raise BadOption(option="--map", not_in_file=len(unknown))
         named = self._named(names)
-        for any_of in _NEEDED:
+        for any_of in self.needed:
             if not any(name in named for name in any_of):
                 raise NoTable(reason="missing_column", column=any_of[0])
         return named

@@ -1,8 +1,9 @@
 """What `tallystick import` does once its options are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ from daemon import show
 from daemon.migration.classify import CLASSES
 from daemon.migration.delivery import delivery
 from daemon.migration.outcome import COUNTED, as_if, fates, measured
-from daemon.migration.plan import Plan, plan_of
-from daemon.migration.report import Reading, key_prefix
-from daemon.migration.table import COLUMNS, Export, format_of
+from daemon.migration.plan import Plan, plan_of, taken_back, undo_of
+from daemon.migration.report import Reading, key_prefix, next_of
+from daemon.migration.table import COLUMNS, NEEDED, Export, format_of
 from daemon.options import BadOption, check_words
 from daemon.receipts import Recorded
 from daemon.settings import Settings
@@ -29,7 +30,7 @@ _ERRORS_SHOWN: Final = 20
 class Asked:
     """The options of `import`, as words; null where nothing was said."""
 
-    file: str
+    file: str | None
     format: str | None
     columns: Sequence[str]
     notes: Sequence[str]
@@ -50,11 +51,14 @@ def run_import(settings: Settings, asked: Asked, *, as_json: bool) -> int:
         BadOption, BadZone, NoTable, TooManyRows: Nothing was written.
         ImportRuns, NotTaken: Another import, or whoever holds the log, is in the way.
     """
-    path = Path(asked.file)
-    export = Export(path, format_of(path, asked.format), _mapping(asked.columns))
-    reading = _reading(asked)
-    act = _tried if asked.is_dry_run else _done
-    plan, outcome = act(settings, export, reading, is_undo=asked.is_undo)
+    export, reading = _export(asked), _reading(asked)
+    if asked.is_undo:
+        planned = partial(_undone, settings, export, reading.table)
+    elif export is None:
+        raise BadOption(option="FILE", can_be="left out with --undo only")
+    else:
+        planned = partial(_plan, settings, export, reading)
+    plan, outcome = (_tried if asked.is_dry_run else _done)(settings, planned)
     document = _document(asked, export, plan) | outcome
     if as_json:
         show.document(document)
@@ -63,18 +67,18 @@ def run_import(settings: Settings, asked: Asked, *, as_json: bool) -> int:
     return FINDINGS if plan.unreadable_count else DONE
 
 
-def _tried(settings: Settings, export: Export, reading: Reading, *, is_undo: bool) -> tuple[Plan, dict[str, Any]]:
-    plan = _plan(settings, export, reading, is_undo=is_undo)
+def _tried(settings: Settings, planned: Callable[[], Plan]) -> tuple[Plan, dict[str, Any]]:
+    plan = planned()
     before = _measured_now(settings)
     with as_if(settings, plan.to_write) as connection:
         found = fates(connection, list(plan.planned))
         return plan, _outcome(found, before, measured(connection))
 
 
-def _done(settings: Settings, export: Export, reading: Reading, *, is_undo: bool) -> tuple[Plan, dict[str, Any]]:
+def _done(settings: Settings, planned: Callable[[], Plan]) -> tuple[Plan, dict[str, Any]]:
     with delivery(settings) as way:
         way.empty_inbox()
-        plan = _plan(settings, export, reading, is_undo=is_undo)
+        plan = planned()
         before = _measured_now(settings)
         way.send(plan.to_write)
         if not way.publish():
@@ -84,12 +88,24 @@ def _done(settings: Settings, export: Export, reading: Reading, *, is_undo: bool
         return plan, _outcome(found, before, measured(tables.connection))
 
 
-def _plan(settings: Settings, export: Export, reading: Reading, *, is_undo: bool) -> Plan:
+def _plan(settings: Settings, export: Export, reading: Reading) -> Plan:
     with ExitStack() as held:
         known = {}
         if settings.state.log_directory.is_dir():
             known = held.enter_context(Recorded(settings.state)).held("token_event", key_prefix(reading.table))
-        return plan_of(export.rows(), reading, known, is_undo=is_undo)
+        return plan_of(export.rows(), reading, known)
+
+
+def _undone(settings: Settings, export: Export | None, table: str) -> Plan:
+    """Return what takes back the rows of a file, or, without one, every row of the table, as the log holds them."""
+    if not settings.state.log_directory.is_dir():
+        return Plan()
+    with Recorded(settings.state) as recorded:
+        known = recorded.held("token_event", key_prefix(table))
+        plan, keys = (Plan(), list(known)) if export is None else undo_of(export.rows(), table, known)
+        bodies = recorded.bodies(known[key] for key in keys)
+        plan.planned = {key: taken_back(known[key], bodies[known[key].seq]) for key in keys}
+        return plan
 
 
 def _measured_now(settings: Settings) -> dict[str, Any]:
@@ -100,6 +116,15 @@ def _measured_now(settings: Settings) -> dict[str, Any]:
 
 
 # -- options -------------------------------------------------------------------------------------------------------
+
+
+def _export(asked: Asked) -> Export | None:
+    """Return the file; null where none was named. Of one that is undone nothing is needed but its ids."""
+    if asked.file is None:
+        return None
+    path = Path(asked.file)
+    export = Export(path, format_of(path, asked.format), _mapping(asked.columns))
+    return replace(export, needed=NEEDED[:1]) if asked.is_undo else export
 
 
 def _mapping(columns: Sequence[str]) -> dict[str, str]:
@@ -133,12 +158,12 @@ def _forms(notes: Sequence[str]) -> list[tuple[LegacyClass, str]]:
 # -- what is said --------------------------------------------------------------------------------------------------
 
 
-def _document(asked: Asked, export: Export, plan: Plan) -> dict[str, Any]:
+def _document(asked: Asked, export: Export | None, plan: Plan) -> dict[str, Any]:
     planned = plan.planned.values()
     return {
         "schema": "tallystick.import/1",
         "table": asked.table,
-        "format": export.format,
+        "format": None if export is None else export.format,
         "is_dry_run": asked.is_dry_run,
         "is_undo": asked.is_undo,
         "rows": plan.rows,
@@ -147,8 +172,8 @@ def _document(asked: Asked, export: Export, plan: Plan) -> dict[str, Any]:
         "written": len(plan.to_write),
         "corrected": sum(each.is_correction for each in planned),
         "unchanged": sum(each.is_known for each in planned),
-        "ignored_columns": sorted(export.ignored),
-        "errors": [asdict(each) for each in plan.unreadable],
+        "ignored_columns": [] if export is None or asked.is_undo else sorted(export.ignored),
+        "errors": [asdict(each) | {"next": next_of(each.code, each.field)} for each in plan.unreadable],
     }
 
 
@@ -183,7 +208,8 @@ def _print(document: Mapping[str, Any]) -> None:
     if document["ignored_columns"]:
         show.out(f"columns not read: {', '.join(document['ignored_columns'])}")
     for each in document["errors"][:_ERRORS_SHOWN]:
-        show.warn(f"line {each['line']}: {each['code']}" + (f" in {each['field']}" if each["field"] else ""))
+        where = f" in {each['field']}" if each["field"] else ""
+        show.warn(f"line {each['line']}: {each['code']}{where}; next: {each['next']}")
     if document["unreadable"] > _ERRORS_SHOWN:
         show.warn(f"{document['unreadable'] - _ERRORS_SHOWN:,} more rows could not be read; --json names them")
 

@@ -557,6 +557,78 @@ def test_a_call_that_a_log_has_counts_there(host: Host, tmp_path: Path, capsys: 
     assert (2, 125) == host.totals()
 
 
+def test_an_import_is_taken_back_without_the_options_that_made_it(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    The log holds what each row was read as. Rows that contradict each other by now, or that the file does not have any
+    more, are taken back like others; and all can be imported again.
+    """
+    host.ingest()
+    local = "2026-05-20 09:00:00"
+    rows = [{"id": n, "prompt": 10 * n, "created_at": local, "note": "lunch"} for n in (1, 2, 3)]
+    file = written(tmp_path / "old.csv", [{"tokens_out": 1} | each for each in rows])
+    how = ["--map", "prompt=tokens_in", "--timezone", "Europe/Berlin", "--note", "declared=lunch"]
+    told(host, capsys, str(file), *how)
+    counted = stated(host)
+    assert 3 == len(counted)
+    written(file, [rows[0], rows[0] | {"prompt": 99}, rows[1]])
+
+    dry = told(host, capsys, str(file), "--undo", "--dry-run")
+    undone = told(host, capsys, str(file), "--undo")
+
+    assert (2, 0, 1) == (undone["written"], undone["unreadable"], undone["repeated"])
+    assert (dry["classes"], {"withdrawn": 2}) == (undone["classes"], became(undone)["declared"])
+    assert {"import:token_events:3"} == stated(host).keys()
+    rest = told(host, capsys, "--undo")
+    assert ((1, 2, {}), 0) == (
+        (rest["written"], rest["unchanged"], stated(host)),
+        told(host, capsys, "--undo")["written"],
+    )
+    assert 0 == told(host, capsys, "--undo", "--table", "another")["written"]
+    written(file, [{"tokens_out": 1} | each for each in rows])
+    assert 3 == told(host, capsys, str(file), *how)["written"]
+    assert counted.keys() == stated(host).keys()
+    assert 2 == main(["import", "--state-dir", str(host.state.root)])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Claude Code", "claude_code"),
+        ("Claude Code (Opus)", "claude_code"),
+        ("claude-code v2.1.3", "claude_code"),
+        ("Claude Code CLI", "claude_code"),
+        ("OpenAI Codex", "codex"),
+        ("Codex CLI 0.46.0", "codex"),
+        ("Codex (VS Code)", "codex"),
+        ("open code", "opencode"),
+        ("my agent", "my_agent"),
+    ],
+)
+def test_the_name_under_which_people_know_an_agent_is_its_own(name: str, expected: str) -> None:
+    """
+    With a version or a bracket behind it, too; a name that nobody knows is a word of its own.
+    """
+    assert expected == report_of(row(1, agent=name), Reading("t")).body["agent"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("agent", "claude.ai"), ("repo", "https://example.org/a b")])
+def test_a_row_that_is_refused_says_what_to_do(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, value: str
+) -> None:
+    """
+    To leave the column out is one way, and then the row is in.
+    """
+    host.ingest()
+    file = written(tmp_path / "old.csv", [row(1, **{column: value})])
+
+    (refused,) = told(host, capsys, str(file), code=1)["errors"]
+
+    assert (column, True) == (refused["field"], f"--map {column}=" in refused["next"])
+    assert 1 == told(host, capsys, str(file), "--map", f"{column}=")["written"]
+
+
 # ---- files as they are
 
 
@@ -734,8 +806,9 @@ def test_columns_are_mapped_and_bad_rows_end_with_one(
     done = told(host, capsys, str(tmp_path / "old.csv"), *mapped, code=1)
 
     assert [(2, "invalid_field", "repo"), (3, "invalid_field", "tokens_in")] == [
-        tuple(each.values()) for each in done["errors"]
+        (each["line"], each["code"], each["field"]) for each in done["errors"]
     ]
+    assert "--map repo=" in done["errors"][0]["next"]
     assert ({"declared": {"estimated": 1}}, ["secret"]) == (became(done), done["ignored_columns"])
     assert {"import:ledger:3": (0, 5)} == stated(host)
     assert CANARY not in everything(host) + json.dumps(done)
