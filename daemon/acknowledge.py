@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, get_args
 
 from daemon import show
-from daemon.findings import found
+from daemon.findings import NoSuchFinding, found
 from daemon.inbox_client import submit
 from daemon.provenance import utc_text
 from daemon.settings import Settings
@@ -21,16 +21,10 @@ DONE: Final = 0
 
 REASONS: Final[tuple[str, ...]] = get_args(AcknowledgeReason)
 
-_DURATION: Final = re.compile(r"(\d{1,5})([dh])")
+_DURATION: Final = re.compile(r"([+-]?\d{1,5})([dh])")
 _UNITS: Final = {"d": "days", "h": "hours"}
-
-
-class NoSuchFinding(TallystickError):
-    """
-    No finding has this id: it is gone, or has grown and has another. `tallystick findings` lists those there are.
-    """
-
-    exit_code = 2
+#: What nobody looks at for longer than this is known for good: then leave the time out, and say so.
+_KNOWN_MAX: Final = timedelta(days=3 * 366)
 
 
 class NoReason(TallystickError):
@@ -44,6 +38,14 @@ class NoReason(TallystickError):
 class AlreadyOver(TallystickError):
     """
     --until is not in the future. Write a day, a time, or a duration from now on (30d, 12h).
+    """
+
+    exit_code = 2
+
+
+class TooFar(TallystickError):
+    """
+    --until is more than three years away: nobody would look again. Write a nearer time, or none for known for good.
     """
 
     exit_code = 2
@@ -65,7 +67,7 @@ def acknowledge(settings: Settings, wanted: Acknowledged, *, as_json: bool) -> i
     Say that a finding is known, or take that back, and print the receipt; the daemon or the next pass reads it.
 
     Raises:
-        NoSuchFinding, NoReason, AlreadyOver, BadTime: Something of it is none.
+        NoSuchFinding, NoReason, AlreadyOver, TooFar, BadTime: Something of it is none.
         MessageRefused: The ticket is no id.
     """
     now = datetime.now(UTC)
@@ -120,4 +122,6 @@ def _until(text: str | None, now: datetime) -> datetime | None:
     until = now + timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else moment_of("--until", text)
     if until is None or until <= now:
         raise AlreadyOver(option="--until")
+    if until - now > _KNOWN_MAX:
+        raise TooFar(option="--until")
     return until

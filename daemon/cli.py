@@ -7,6 +7,7 @@ Heavy imports stand inside the verbs: a fast command must not pay for a slow one
 import argparse
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,11 +20,14 @@ Verb = Callable[[argparse.Namespace, Settings], int]
 DONE, FINDINGS, USAGE, UNAVAILABLE, BROKEN = 0, 1, 2, 3, 4
 
 
+_BACK = re.compile(r"-\d+[dhm]")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; whatever fails is said in one line with the next step."""
     os.umask(0o077)  # what we write is about somebody's work: nobody else's to read
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         settings = load(options.home, options.state_dir)
         verb: Verb = options.verb
@@ -44,6 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if isinstance(error.filename, str) else ""
         return _said(f"cannot read or write{where}: {errno.errorcode.get(error.errno or 0, 'unknown')}", UNAVAILABLE)
     return code
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Join `--until -5d` to one word: a parser of options takes what begins with a dash for one, and says nothing."""
+    words: list[str] = []
+    for word in arguments:
+        if words and words[-1] in ("--since", "--until") and _BACK.fullmatch(word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _said(text: str, code: int) -> int:
@@ -227,6 +242,7 @@ def _restatements(options: argparse.Namespace, settings: Settings) -> int:
 def _findings_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     findings = _verb(verbs, "findings", _findings, "what cannot be right in what was claimed and measured")
     findings.add_argument("--rule", metavar="R", help="only the findings of this rule, all of them")
+    findings.add_argument("--id", metavar="ID", help="only this finding, and all that is known of it")
     findings.add_argument(
         "action", nargs="?", choices=("acknowledge",), metavar="acknowledge", help="say that a finding is known"
     )
@@ -327,12 +343,10 @@ def _import_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     table.add_argument(
         "--note", action="append", default=[], metavar="CLASS=TEXT", help="notes that begin so are of this class"
     )
-    table.add_argument("--table", default="token_events", metavar="NAME", help="its name (default token_events)")
+    table.add_argument("--table", metavar="NAME", help="its name (default token_events)")
     table.add_argument("--timezone", metavar="ZONE", help="zone of times that state none; else such a row is refused")
     table.add_argument("--dry-run", action="store_true", help="write nothing, show what would come of it")
-    table.add_argument(
-        "--undo", action="store_true", help="take back the rows of the file, or of the table where none is named"
-    )
+    table.add_argument("--undo", action="store_true", help="take back the rows of the file, or all of --table")
 
 
 def _repo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -706,7 +720,7 @@ def _findings(options: argparse.Namespace, settings: Settings) -> int:
         return acknowledge(settings, wanted, as_json=options.json)
     from daemon.findings import findings
 
-    return findings(settings, rule=options.rule, as_json=options.json)
+    return findings(settings, rule=options.rule, name=options.id, as_json=options.json)
 
 
 def _resolve(options: argparse.Namespace, settings: Settings) -> int:

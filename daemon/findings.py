@@ -31,6 +31,14 @@ class NoSuchRule(TallystickError):
     exit_code = 2
 
 
+class NoSuchFinding(TallystickError):
+    """
+    No finding has this id: it is gone, or has grown and has another. `tallystick findings` lists those there are.
+    """
+
+    exit_code = 2
+
+
 def found(tables: Tables, now: datetime) -> list[dict[str, Any]]:
     """Return every finding, the worst first; ``acknowledged`` says whether somebody knows of it at *now*."""
     moment = now.astimezone(UTC).replace(tzinfo=None)
@@ -46,24 +54,28 @@ def alarming(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["severity"] in ALARMING and not row["acknowledged"]]
 
 
-def findings(settings: Settings, *, rule: str | None = None, as_json: bool) -> int:
+def findings(settings: Settings, *, rule: str | None = None, name: str | None = None, as_json: bool) -> int:
     """
-    Show every finding, or those of one rule; 1 when one of them alarms.
+    Show every finding, those of one rule, or the one with this id and all that is known of it; 1 when one alarms.
 
     Raises:
         NoSuchRule: There is no such rule.
+        NoSuchFinding: There is no such finding, or none of this rule.
     """
     if rule is not None and rule not in asked.rules():
         raise NoSuchRule(rule=rule[:64])
     with Tables(settings.state.published) as tables:
-        rows = [row for row in found(tables, datetime.now(UTC)) if rule in (None, row["rule"])]
+        every = found(tables, datetime.now(UTC))
         head = tables.head()
+    rows = [row for row in every if rule in (None, row["rule"]) and name in (None, row["id"])]
+    if name is not None and not rows:
+        raise NoSuchFinding(finding=name[:64])
     if as_json:
         as_of = {"seq": head.seq, "at": plain(head.committed_at)}
         show.document({"schema": "tallystick.findings/1", "as_of": as_of, "rows": plain(rows)})
     else:
         shown = len(rows) if rule is not None else _FINDINGS_SHOWN
-        for line in page(rows, shown):
+        for line in page(rows, shown) if name is None else whole(rows[0]):
             show.out(show.safe(line))
     return FINDINGS if alarming(rows) else DONE
 
@@ -84,6 +96,24 @@ def page(rows: Sequence[Mapping[str, Any]], shown: int) -> Iterator[str]:
         yield from map(_known, known)
         yield ""
     yield _tally(rows)
+
+
+def whole(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield everything that is known of one finding, a session and a piece of evidence a line."""
+    yield f"{row['severity'].upper()}  {row['rule']}: {asked.rules()[row['rule']].what.removesuffix('.')}"
+    stated = ("id", "agent", "since", "next", *(_ACKNOWLEDGED if row["acknowledged_at"] is not None else ()))
+    yield from (f"  {each:20} {'-' if row[each] is None else row[each]}" for each in stated)
+    yield from (f"  {'session':20} {each}" for each in row["sessions"])
+    yield from (f"  {'evidence':20} {each}" for each in row["evidence"])
+
+
+#: Who knows of a finding, since when and for how long.
+_ACKNOWLEDGED: Final = (
+    "acknowledged_reason",
+    "acknowledged_ticket",
+    "acknowledged_at",
+    "acknowledged_until",
+)
 
 
 def _finding(row: Mapping[str, Any]) -> Iterator[str]:

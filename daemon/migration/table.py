@@ -95,7 +95,7 @@ class Export:
     One file of rows, and how its columns are named.
 
     ``mapping`` gives a column of the file the name of one of ours, or an empty one: it is not read. ``ignored`` are the
-    columns that nothing here knows, as far as their names can be shown. A table without one of each of ``needed`` is none.
+    columns that nothing here knows, as far as they can be shown. Without one of each of ``needed`` it is no table.
     """
 
     path: Path

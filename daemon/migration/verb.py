@@ -24,6 +24,8 @@ from state.vocabulary import WORD, LegacyClass
 DONE, FINDINGS = 0, 1
 
 _ERRORS_SHOWN: Final = 20
+#: The name of the table where none is given.
+_TABLE: Final = "token_events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Asked:
     format: str | None
     columns: Sequence[str]
     notes: Sequence[str]
-    table: str
+    table: str | None
     timezone: str | None
     is_dry_run: bool
     is_undo: bool
@@ -59,7 +61,7 @@ def run_import(settings: Settings, asked: Asked, *, as_json: bool) -> int:
     else:
         planned = partial(_plan, settings, export, reading)
     plan, outcome = (_tried if asked.is_dry_run else _done)(settings, planned)
-    document = _document(asked, export, plan) | outcome
+    document = _document(asked, reading.table, export, plan) | outcome
     if as_json:
         show.document(document)
     else:
@@ -141,11 +143,14 @@ def _mapping(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _reading(asked: Asked) -> Reading:
-    if WORD.fullmatch(asked.table) is None:
+    if asked.file is None and asked.table is None:
+        raise BadOption(option="--table", reason="needed_without_file")
+    table = _TABLE if asked.table is None else asked.table
+    if WORD.fullmatch(table) is None:
         raise BadOption(option="--table", can_be="a word: a-z, 0-9 and _")
     if asked.timezone is not None:
         window_of(None, None, asked.timezone)  # refuses what is no zone
-    return Reading(asked.table, asked.timezone, _forms(asked.notes))
+    return Reading(table, asked.timezone, _forms(asked.notes))
 
 
 def _forms(notes: Sequence[str]) -> list[tuple[LegacyClass, str]]:
@@ -158,11 +163,11 @@ def _forms(notes: Sequence[str]) -> list[tuple[LegacyClass, str]]:
 # -- what is said --------------------------------------------------------------------------------------------------
 
 
-def _document(asked: Asked, export: Export | None, plan: Plan) -> dict[str, Any]:
+def _document(asked: Asked, table: str, export: Export | None, plan: Plan) -> dict[str, Any]:
     planned = plan.planned.values()
     return {
         "schema": "tallystick.import/1",
-        "table": asked.table,
+        "table": table,
         "format": None if export is None else export.format,
         "is_dry_run": asked.is_dry_run,
         "is_undo": asked.is_undo,

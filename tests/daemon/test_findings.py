@@ -272,6 +272,9 @@ def test_an_acknowledged_finding_alarms_nobody_until_it_expires(host: Host, caps
     assert 2 == run(host, capsys, "acknowledge", name)[0]
     assert 2 == run(host, capsys, "acknowledge", name, "--reason", "bored")[0]
     assert 2 == run(host, capsys, "acknowledge", name, "--reason", "harmless", "--until", "2020-01-01")[0]
+    for until, why in (("99999d", "three years"), ("9999-12-31", "three years"), ("-5d", "future"), ("soon", "day")):
+        code, _, err = run(host, capsys, "acknowledge", name, "--reason", "harmless", "--until", until)
+        assert (2, True, 1) == (code, why in err, len(err.splitlines()))
     code, _, err = run(host, capsys, "acknowledge", "0" * 12, "--reason", "harmless")
     assert (2, True) == (code, "tallystick findings" in err)
 
@@ -288,6 +291,30 @@ def test_an_acknowledged_finding_alarms_nobody_until_it_expires(host: Host, caps
     assert 0 == run(host, capsys, "acknowledge", name, "--withdraw")[0]
     host.ingest()
     assert 1 == run(host, capsys)[0]
+
+
+def test_one_finding_is_shown_alone_and_whole(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    All its sessions, where a page shows the first; with its own exit code, also of one that is known.
+    """
+    names = [f"s{number}" for number in range(9)]
+    host.records(
+        *(claimed(name, model="<synthetic>") for name in names), claimed("b", start_time="1970-01-01T00:00:01Z")
+    )
+    host.ingest()
+    (row,) = [each for each in Found(host).rows if each["rule"] == "model_sentinel"]
+
+    code, out, _ = run(host, capsys, "--id", row["id"])
+
+    assert (1, True) == (code, all(name in out for name in (*names, row["id"], "model_sentinel")))
+    assert "time_out_of_range" not in out
+    assert [row["id"]] == [each["id"] for each in json.loads(run(host, capsys, "--json", "--id", row["id"])[1])["rows"]]
+    run(host, capsys, "acknowledge", row["id"], "--reason", "harmless", "--ticket", "OPS-7")
+    host.ingest()
+    code, out, _ = run(host, capsys, "--id", row["id"])
+    assert (0, True) == (code, "OPS-7" in out)
+    for wrong in (["--id", "0" * 12], ["--id", row["id"], "--rule", "teletype"]):
+        assert 2 == run(host, capsys, *wrong)[0]
 
 
 def test_a_finding_that_grows_is_another_one(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,6 +184,10 @@ def test_a_registration_is_listed_and_taken_back(story: Host, capsys: Any) -> No
     story.ingest()
     assert [] == asked(story, capsys, "consumer", "list")["rows"]
     asked(story, capsys, "consumer", "add", "grader", "--table", "no_such_table", code=2)
+    capsys.readouterr()
+    assert 2 == main(["consumer", "add", "grader", "--table", "claim", "--state-dir", str(story.state.root)])
+    said = capsys.readouterr().err
+    assert ("claims" in said, "usage_measured" in said, 1) == (True, False, len(said.splitlines()))
 
 
 def test_a_name_that_nothing_has_is_refused(story: Host, capsys: Any) -> None:
