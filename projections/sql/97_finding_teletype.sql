@@ -6,8 +6,8 @@
 -- refresh: part
 --
 -- Three records or more that claim the same input, output and cache reads; or three measured sessions of one agent with the same
--- four counts and at least a thousand tokens beside the cache. Two do meet by chance, and so do short sessions, whose caches hold the
--- same instructions. Records of nothing but zeros count nothing. A repaired record is none of them: what it counted was the
+-- four counts; of both at least a thousand tokens beside the cache. Two do meet by chance, and so do short sessions, whose caches hold
+-- the same instructions, and records of sessions in which next to nothing was said. A repaired record is none of them: what it counted was the
 -- log that it no longer points at.
 WITH claimed AS (
     SELECT
@@ -18,7 +18,7 @@ WITH claimed AS (
         min(coalesce(started_at, recorded_at, ingested_at)) AS since,
         list(DISTINCT trajectory_path) FILTER (WHERE trajectory_path IS NOT NULL) AS paths
     FROM claims
-    WHERE input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND input_tokens + output_tokens > 0 AND plan_id IS NULL
+    WHERE input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND input_tokens + output_tokens >= 1000 AND plan_id IS NULL
     GROUP BY ALL
     HAVING count(DISTINCT session_id) >= 3
 ),

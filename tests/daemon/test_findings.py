@@ -179,6 +179,7 @@ def stating(tmp_path_factory: pytest.TempPathFactory) -> tuple[Host, Found]:
         # times
         *(claimed(f"noon{n}", timestamp="2026-04-15T12:00:00") for n in range(3)),
         claimed("one_noon", start_time="2026-04-16T12:00:00"),
+        *noons(host),
         claimed("past_noon", timestamp="2026-04-17T12:00:01"),
         *(claimed(f"many{n}", timestamp=second) for n in range(5)),
         *(claimed(f"few{n}", timestamp="2026-11-04T07:11:13") for n in range(4)),
@@ -194,17 +195,31 @@ def stating(tmp_path_factory: pytest.TempPathFactory) -> tuple[Host, Found]:
         # tokens
         *(claimed(f"same{n}", **same, cache_read_tokens=3) for n in range(3)),
         *(claimed(f"pair{n}", **same, cache_read_tokens=4) for n in range(2)),
+        *(claimed(f"idle{n}", input_tokens=1, output_tokens=n % 2, cache_read_tokens=0) for n in range(8)),
         *(claimed(f"cold{n}", **cold, input_tokens=5000 + n) for n in range(3)),
         *(claimed(f"small{n}", **cold, input_tokens=1000 + n, harness="codex") for n in range(3)),
         *(claimed(f"never{n}", **cold | {"model": "m-never"}, input_tokens=5000 + n) for n in range(3)),
         *(claimed(f"null{n}", model="m-cold", cache_read_tokens=None, harness="gptme") for n in range(3)),
-        claimed("warm", model="m-cold"),
+        claimed("warm", model="anthropic/m.cold-20260101"),
     ]
     host.records(*rows)
     append(host.codex(FELL), codex_lines([1000, 5000], thread=FELL) + codex_lines([300], thread=FELL, start=10))
     append(host.codex(STALE), codex_lines([1000, 5000], thread=STALE) + codex_lines([4950], thread=STALE, start=10))
     host.ingest()
     return host, Found(host)
+
+
+def noons(host: Host) -> list[dict[str, Any]]:
+    """Return what a cron at noon leaves, each of which something else confirms; and one that only another noon does."""
+    midday = {"start_time": "2026-04-18T12:00:00Z", "duration_seconds": 300, "end_time": None}
+    path = host.gptme("at-midday")
+    append(path, gptme_lines([RANDOM.randrange(10**9)]).replace(b"2026-11-01T10", b"2026-04-18T12"))
+    return [
+        claimed("cron_recorded", **midday | {"timestamp": "2026-04-18T12:05:02Z"}),
+        claimed("cron_logged", path, harness="gptme", **midday),
+        claimed("cron_read", timestamp=f"{host.now:%Y-%m-%dT%H:%M:%SZ}"),
+        claimed("both_noon", **midday | {"timestamp": "2026-04-18T12:00:00Z"}),
+    ]
 
 
 FELL = "019a0000-0001-7000-8000-00000000000a"
@@ -216,7 +231,7 @@ STALE = "019a0000-0001-7000-8000-00000000000b"
     [
         (
             "placeholder_time",
-            [["imported"], [f"many{n}" for n in range(5)], [f"noon{n}" for n in range(3)], ["one_noon"]],
+            [["both_noon"], ["imported"], [f"many{n}" for n in range(5)], [f"noon{n}" for n in range(3)], ["one_noon"]],
         ),
         ("model_sentinel", [["synthetic"]]),
         ("duplicate_source_id", [["doubled"]]),
@@ -228,7 +243,8 @@ STALE = "019a0000-0001-7000-8000-00000000000b"
 )
 def test_a_rule_finds_what_is_stated_wrongly(stating: tuple[Host, Found], rule: str, expected: list[list[str]]) -> None:
     """
-    And nothing that stands beside it: a second past noon, four in one second, a model that never reads a cache.
+    And nothing that stands beside it: a second past noon, a noon that something else confirms, four in one second, a
+    model that never reads a cache, sessions in which next to nothing was said.
     """
     _, found = stating
 

@@ -9,7 +9,7 @@ import pytest
 
 from projections.findings import findings, rules
 from tests.projections.conftest import Live
-from tests.projections.ledger import Ledger, call, message, moment, register, report, tokens
+from tests.projections.ledger import NOW, Ledger, call, message, moment, register, report, tokens
 
 #: Whatever is told apart by a number here is told apart by these: no rule knows one.
 RANDOM = random.Random()
@@ -63,7 +63,7 @@ def events():
         yield from calls(f"never{number}", 3, 1, model="m-never", cache_read_tokens=0)
         yield from calls(f"null{number}", 3, 1, model="m-cold", cache_read_tokens=None, agent="gptme")
         yield from calls(f"first{number}", 1, 1, model="m-cold", cache_read_tokens=0, agent="codex")
-    yield from calls("warm", 2, 2 * DAY, model="m-cold")
+    yield from calls("warm", 2, 2 * DAY, model="vendor/m-cold-2026-01-01")
     # Models
     yield from calls("nameless", model="unknown")
     yield from calls("unnamed", model=None)
@@ -109,6 +109,8 @@ def events():
     yield from calls("tomorrow", source_created_at="2031-01-01T00:00:00.000000Z")
     yield from calls("timeless", source_created_at=None)
     yield estimated("noon", "noon", at="2026-03-01T12:00:00Z", provider="old")
+    midday = estimated("midday", "midday", at="2026-03-03T12:00:00Z", provider="old")
+    yield midday.replace(f"{NOW:%Y-%m-%dT%H:%M}".encode(), b"2026-03-03T12:01")
     yield estimated("noonish", "noonish", at="2026-03-02T12:00:01Z", provider="old")
 
 
