@@ -348,6 +348,8 @@ class Ingest:
             self._read_items(key, known, found, source)
             return False
         header = _completed(found, found.adapter, source)
+        if header is None and source.status.st_size and self._is_final(source.status):
+            header = found.header  # blank lines, and nobody seems to go on: read, and nothing is in it
         if header is None:
             self._count_backlog(key, source, 0, is_waiting=True)
             return False  # not one line yet, and the adapter needs the first to know the session
@@ -699,7 +701,7 @@ def _completed(found: Found, adapter: LineAdapter, source: SourceFile) -> Header
     """Return the header, with what the file's first line says where its name says nothing."""
     if found.header.session_id is not None:
         return found.header
-    first = next(iter(source.read_at(0, LINE_BYTES_MAX).splitlines()), b"")
-    if not first.strip():
+    first = next((line for line in source.read_at(0, LINE_BYTES_MAX).splitlines() if line.strip()), None)
+    if first is None:
         return None
     return adapter.with_first_line(found.header, cleaned(first, 0) or b"")

@@ -14,6 +14,7 @@ from daemon.discover import Found, look_at
 from daemon.identity import Unsteady, continuity
 from daemon.ingest import Ingest
 from daemon.reading import Reading
+from daemon.reconcile.disk import look
 from daemon.tail import SourceFile
 from state.cursors import Cursor
 from state.read import commits
@@ -647,3 +648,25 @@ def test_an_archive_that_is_one_line_without_end_is_passed_over_with_signs_of_li
         Ingest(held, lambda: host.now, told.append).run(seen_files(host.settings))
 
     assert 32 < len(told)
+
+
+def test_a_log_that_begins_with_blank_lines_is_read_and_one_of_nothing_else_is_settled(host: Host) -> None:
+    """
+    Whose session a subagent's file is stands in its first line, which is the first that says something.
+    """
+    log, blank = (host.claude().with_name(f"agent-{name}.jsonl") for name in ("a1", "a2"))
+    log.write_bytes(b"\n \n" + claude_line("msg_a", 5))
+    blank.write_bytes(b"\n")
+
+    host.ingest()
+
+    assert (1, 15) == host.totals()
+    assert [SESSION] == [row["session_id"] for row in host.rows("SELECT session_id FROM usage_measured")]
+    assert [] == look(host.settings).gaps
+
+    with blank.open("ab") as more:
+        more.write(claude_line("msg_b", 7, session="other"))
+    host.ingest()
+
+    assert (2, 32) == host.totals()
+    assert {SESSION, "other"} == {row["session_id"] for row in host.rows("SELECT session_id FROM usage_measured")}
