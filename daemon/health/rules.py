@@ -105,7 +105,11 @@ RULES: Final[dict[Rule, Meaning]] = {
         "warning", "nobody has asked for health for longer than two windows", "enable the health timer"
     ),
     "timer_disabled": Meaning("warning", "the timer that asks for health, or the daily one, is disabled", "enable it"),
-    "reconcile_silent": Meaning("warning", "the daily reconcile has not run for two days", "enable its timer"),
+    "reconcile_silent": Meaning(
+        "warning",
+        "the daily reconcile has not run for two days",
+        "enable its timer; after an upgrade install the service again, as its unit says `--scheduled` now",
+    ),
     "invariants_silent": Meaning(
         "warning", "nobody has asked for the invariants for two days", "see who no longer calls `tallystick invariants`"
     ),

@@ -119,7 +119,7 @@ def _look(settings: Settings, asked: Asked, bounds: Limits) -> Disk:
 
 def _recovered(before: Disk, after: Disk) -> list[Gap]:
     left = {(gap.agent, gap.source) for gap in after.gaps}
-    return [gap for gap in before.recoverable if (gap.agent, gap.source) not in left]
+    return [gap for gap in (*before.recoverable, *before.failed) if (gap.agent, gap.source) not in left]
 
 
 def _decisions(settings: Settings, asked: Asked) -> list[Sealed]:
