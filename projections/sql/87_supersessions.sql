@@ -8,7 +8,7 @@
 -- A decision is about one content of a message: what its producer says anew counts until it is decided on again. is_withdrawn means
 -- that the decision was taken back: somebody has looked, and the estimate counts. A decision with a key is taken back under it; one
 -- without has no next revision, and is itself what another decision supersedes.
-WITH decisions AS (
+WITH decisions AS MATERIALIZED (
     SELECT
         seq,
         receipt AS decision_receipt,
