@@ -450,7 +450,7 @@ def test_findings_of_the_records_are_in_the_report_and_alarm(
     One number in three sessions, by its rule and id; no session and no path of theirs.
     """
     append(host.claude(), claude_line("msg_a", 5))
-    record = {"input_tokens": 40, "output_tokens": 2, "start_time": "2026-04-19T02:54:00+00:00", "model": "gpt-5.4"}
+    record = {"input_tokens": 4000, "output_tokens": 200, "start_time": "2026-04-19T02:54:00+00:00", "model": "gpt-5.4"}
     path = host.records(*({"session_id": f"s{n}"} | record for n in range(3)))
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
     (tmp_path / "config.toml").write_text(f"[[claims]]\npath = {json.dumps(str(path))}\n")
