@@ -56,7 +56,8 @@ def test_a_violation_is_told_in_words_of_ours_alone(host: Host, invariants: Inva
     """
     Sessions and paths are named by others, and an agent reads this: counts, rules and commands, and no name.
     """
-    host.records(*(record(f"{INSTRUCTION}-{n}", trajectory_path=f"/srv/{INSTRUCTION}.jsonl") for n in range(4)))
+    said_of_all = {"input_tokens": 4321, "trajectory_path": f"/srv/{INSTRUCTION}.jsonl"}
+    host.records(*(record(f"{INSTRUCTION}-{n}", **said_of_all) for n in range(4)))
     append(host.claude(), claude_line("msg_a", 5))
     host.ingest()
 
