@@ -188,6 +188,15 @@ _decode_calls = Decoder(CallingLine).decode
 _decode_names = Decoder(NamingLine).decode
 
 
+def config_directories(home: PurePath, environment: Mapping[str, str]) -> list[PurePath]:
+    """Return where the agent keeps what is its own: the configured directories, else both default ones."""
+    # A shell expands only the first `~` of a list. A relative path would depend on where the agent was started; we
+    # take it from home.
+    configured = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
+    named = [home / part.removeprefix("~/") for part in configured]
+    return named or [home / (environment.get("XDG_CONFIG_HOME") or ".config") / "claude", home / ".claude"]
+
+
 class ClaudeCode:
     """Claude Code's transcripts, below every directory where its wrappers and versions put them."""
 
@@ -199,13 +208,8 @@ class ClaudeCode:
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the configured directories, else both default ones; then the wrappers' own stores."""
-        # A shell expands only the first `~` of a list. A relative path would depend on where the agent was started; we
-        # take it from home.
         config_home = home / (environment.get("XDG_CONFIG_HOME") or ".config")
-        configured = [part.strip() for part in environment.get("CLAUDE_CONFIG_DIR", "").split(",") if part.strip()]
-        named = [home / part.removeprefix("~/") for part in configured]
-        bases = named or [config_home / "claude", home / ".claude"]
-        yield from (Root(base / "projects") for base in bases)
+        yield from (Root(base / "projects") for base in config_directories(home, environment))
         yield Root(home / ".cc-mirror")
         yield Root(config_home / "Claude" / "local-agent-mode-sessions")
         yield Root(home / "Library" / "Application Support" / "Claude" / "local-agent-mode-sessions")

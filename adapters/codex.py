@@ -247,6 +247,11 @@ _call_arguments = Decoder(CallArguments)
 _mcp_call = Decoder(McpCall)
 
 
+def codex_home(home: PurePath, environment: Mapping[str, str]) -> PurePath:
+    """Return where the agent keeps what is its own."""
+    return home / (environment.get("CODEX_HOME") or ".codex")
+
+
 class Codex:
     """Codex CLI, Desktop, exec and app-server: live, archived and compressed rollouts."""
 
@@ -258,7 +263,7 @@ class Codex:
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the live and the archived store; a finished rollout is moved from one to the other."""
-        base = home / (environment.get("CODEX_HOME") or ".codex")
+        base = codex_home(home, environment)
         yield Root(base / "sessions")
         yield Root(base / "archived_sessions", role="archived")
 

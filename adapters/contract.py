@@ -134,6 +134,13 @@ class TaskNamed(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="ta
     task_status: TaskStatus | None = None
 
 
+class SessionNamed(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="session_named"):
+    """A session of which its agent keeps no more than the name here: that there was one, and when it was asked last."""
+
+    session_id: str
+    source_created_at: str | None = None
+
+
 class SentinelStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="sentinel"):
     """A call that the daemon planted, to see that it comes out again: nobody's usage, and no adapter's to say."""
 
@@ -215,6 +222,7 @@ Observation = (
     | TurnStated
     | HiddenCall
     | TaskNamed
+    | SessionNamed
     | LineRejected
     | Unrecognised
     | TurnUnmetered

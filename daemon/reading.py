@@ -14,6 +14,7 @@ from adapters.contract import (
     LineAdapter,
     LineRejected,
     Observation,
+    SessionNamed,
     TurnEnded,
     TurnStated,
     TurnUnmetered,
@@ -63,6 +64,7 @@ class Reading:
         self._pieces = cursor.answer_pieces
         self._is_metered = cursor.is_turn_metered
         self._missed = 0
+        self._named: set[str] = set()
         self._spoiled = 0
         self._tallied = self._counts()
         #: What was read, in order, by the version of the agent in force; null while the file has not told it.
@@ -175,6 +177,8 @@ class Reading:
                 self._enter(version, offset)
             if kind in _COUNTED:
                 self._count(seen)
+            elif isinstance(seen, SessionNamed) and self._is_named(seen):
+                pass  # once in a look is enough: a session has many prompts
             elif kind is LineRejected:
                 self.rejected += 1
                 events.append(stamp.line_event(seen, offset, len(line), salted_hash(self._salt, line)))
@@ -184,6 +188,12 @@ class Reading:
                 events.append(stamp.line_event(seen, offset, len(line), name))
         if self._unmetered != unmetered_before:
             self._spoiled += self._usage - usage_before
+
+    def _is_named(self, seen: SessionNamed) -> bool:
+        """Say whether a session was named before in this look."""
+        is_named = seen.session_id in self._named
+        self._named.add(seen.session_id)
+        return is_named
 
     def _note(self, seen: Observation) -> None:
         """Take in what becomes an event: a statement of usage, a new turn, a directory."""

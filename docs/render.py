@@ -120,7 +120,7 @@ def _health_rules() -> str:
 def _finding_rules() -> str:
     """Return every rule of `findings` as its own SQL describes it, with the severity that `findings` gives it."""
     whole = next(each.sql for each in relations() if each.name == "findings")
-    severities = dict(re.findall(r"'(\w+)' AS rule,\s+'(\w+)' AS severity", whole))
+    severities = dict(re.findall(r"'(\w+)' AS rule,\s+(?:if\(.*, )?'(\w+)'\)? AS severity", whole))
     return "".join(_finding_rule(name, severities[name], rule) for name, rule in rules().items())
 
 

@@ -227,6 +227,14 @@ class HiddenCall(LineProvenance):
     git_branch: BranchName | None = Field(None, description="branch")
 
 
+class SessionNamed(LineProvenance):
+    """An agent's own list names a session: that there was one, whether its log is still there or not."""
+
+    k: Literal["session_named"]
+    session_id: Identifier = Field(description="session")
+    source_created_at: AwareDatetime | None = Field(None, description="when it was asked something, UTC")
+
+
 class TaskNamed(LineProvenance):
     """A tool call that names a task or workstream of a tracker: its ids, and nothing else of the call."""
 
@@ -763,6 +771,7 @@ KINDS: dict[str, type[Frozen]] = {
     "turn": Turn,
     "hidden_call": HiddenCall,
     "task_named": TaskNamed,
+    "session_named": SessionNamed,
     "sentinel": Sentinel,
     "rejected": Rejected,
     "silent": Silent,

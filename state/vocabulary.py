@@ -54,6 +54,7 @@ KnownSourceClass = Literal[
     "opencode_db",  #: the database of OpenCode 1.2 or later
     "opencode_message",  #: a message of OpenCode before 1.2: one document each
     "session_record",  #: a harness's record of a session: a claim
+    "prompt_history",  #: an agent's own list of prompts: names of sessions, and nothing else
     "llm_connect",  #: a call that a program of the operator's reports with the provider's usage
     "manual",  #: an operator's declaration
     "task_fallback",  #: an estimate left by a finished task
@@ -84,7 +85,7 @@ Role = Literal[
     "subagent",  #: a file of a subagent
     "branch",  #: an undone or edited part of a conversation
     "view",  #: a compacted copy of a conversation
-    "record",  #: a harness's records of sessions: claims, and nobody's log
+    "record",  #: a harness's records of sessions, or an agent's own list of them: nobody's log
 ]
 
 #: Why a figure can be trusted, and how far. `docs/evidence.md` states each criterion.
@@ -394,6 +395,7 @@ EventKind = Literal[
     "expectation",
     "message_rejected",
     "task_named",
+    "session_named",
     "checkout",
     "git_commit",
     "rules",

@@ -120,8 +120,8 @@ WITH found AS (
     UNION ALL BY NAME
     SELECT
         'missed_session' AS rule,
-        'critical' AS severity,
-        'tallystick reconcile' AS next,
+        if(starts_with(subject, 'before:'), 'info', 'critical') AS severity,
+        if(starts_with(subject, 'before:'), 'tallystick findings acknowledge {id} --reason expected', 'tallystick reconcile') AS next,
         *
     FROM finding_missed_session
     UNION ALL BY NAME
