@@ -92,7 +92,7 @@ class Projection:
         """
         Make empty tables in a place of their own, for a part of the log that is kept elsewhere.
 
-        Of the views only *views* and what is behind them: to bind all of them takes seconds.
+        Of the views only *views* and what is behind them: to bind the others takes longer than to fill the tables.
         """
         projection = cls(paths.projection, paths.temporary)
         try:

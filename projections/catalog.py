@@ -16,6 +16,9 @@ from typing import Final, Literal, cast, get_args
 Refresh = Literal["append", "replace", "step", "view", "part"]
 
 _HEADER: Final = re.compile(r"-- (?P<name>\w+): (?P<what>.+\.)\n(?P<fields>(?:-- \w+: .*\n)+)(?P<notes>(?:--.*\n)*)")
+#: A view of which more views than this are bound, again and again, brings them, each once. Fewer are cheaper to bind
+#: than longer statements are to read whenever the database is opened.
+_BOUND_MAX: Final = 50
 _FILE: Final = re.compile(r"\d\d_(\w+)\.sql")
 
 
@@ -57,18 +60,23 @@ class Relation:
         )
 
     @property
+    def brings_its_views(self) -> bool:
+        """Whether its statement holds every view that it is computed from, and asks for none of them."""
+        return self.refresh == "view" and len(_bound(self)) > _BOUND_MAX
+
+    @property
     def statement(self) -> str:
         """
-        The query that is asked: its own, behind that of its parts.
+        The query that makes it: its own, behind those of the views and parts that it brings.
 
-        What several parts read is planned once and not once for each: the database takes seconds to bind them apart.
+        What it brings is bound and planned once. A view within views is bound again wherever it is read, and of the
+        last views the database takes longer to bind all that than to answer.
         """
-        parts = [each for each in relations() if each.refresh == "part" and each.name in self.sources]
-        if not parts:
+        if not self.brings_its_views:
             return self.sql
-        queries = [f"{each.name} AS MATERIALIZED (FROM main.{each.name})" for each in read_by_several(parts)]
-        queries += [f"{each.name} AS ({each.sql})" for each in parts]
-        return f"WITH {', '.join(queries)}, {self.sql.removeprefix('WITH ')}"
+        names = set(_bound(self))
+        queries = [f"{each.name} AS ({each.sql})" for each in relations() if each.name in names]
+        return f"WITH {', '.join(queries)} FROM {self.name}"
 
     @property
     def is_table(self) -> bool:
@@ -107,8 +115,15 @@ def behind(*names: str) -> frozenset[str]:
     for relation in reversed(relations()):  # none asks a later one
         if relation.name in words or relation.refresh not in ("view", "part"):
             found.add(relation.name)
-            words.update(re.findall(r"\w+", relation.sql))
+            words.update(() if relation.brings_its_views else re.findall(r"\w+", relation.sql))
     return frozenset(found)
+
+
+@cache
+def _bound(relation: Relation) -> tuple[str, ...]:
+    """Return the name of every view or part that is bound when *relation* is, as often as it is; its own first."""
+    names, computed = relation.sources, [each for each in relations() if each.refresh in ("view", "part")]
+    return (relation.name, *(name for each in computed if each.name in names for name in _bound(each)))
 
 
 @cache
