@@ -27,8 +27,8 @@ def empty_tables() -> Path:
 
 def begin_with_empty_tables(paths: StatePaths) -> None:
     """
-    Give a state directory the tables that its first use would make.
+    Give a state directory the tables that its first use would make; one with a log is left as it is.
     """
-    if not paths.projection.exists():
+    if not paths.projection.exists() and not any(paths.log_directory.glob("*")):
         paths.create()
         shutil.copy(empty_tables(), paths.projection)

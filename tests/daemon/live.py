@@ -16,6 +16,7 @@ import pytest
 
 from daemon.identity import stored_path
 from tests.daemon.conftest import Host
+from tests.templates import begin_with_empty_tables
 
 T = TypeVar("T")
 
@@ -63,7 +64,8 @@ class Daemon:
 
     Args:
         host: Its home and state directory.
-        pace: Intervals in seconds that differ from the product's own; null for the command as operators have it.
+        pace: Intervals in seconds that differ from the product's own; null for the command as operators have it, which
+            makes its tables itself.
         wrapper: What stands before the command line, `strace` for example.
         script: Python that is run in its place; it gets home, state directory and the pace as JSON.
         environment: What is set for it beside the test's own environment.
@@ -85,12 +87,15 @@ class Daemon:
         else:
             command = [sys.executable, "-c", script, *places, json.dumps(pace)]
         self._command = [*wrapper, *command]
+        self._begins_with_tables = pace is not None and not wrapper  # which may make it another user
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(environment or {})}
         self._stderr = host.home.parent / "stderr"
         self.marks = Marks(host.state.log_directory)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Daemon":
+        if self._begins_with_tables:
+            begin_with_empty_tables(self.host.state)
         with self._stderr.open("ab") as stderr:
             self.process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, env=self._environment

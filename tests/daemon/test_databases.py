@@ -25,6 +25,7 @@ from daemon.settings import Settings
 from projections.hashes import facts_hash
 from projections.read import Tables
 from tests.daemon.conftest import Host
+from tests.templates import begin_with_empty_tables
 
 #: The tables of OpenCode 1.18.33, with the columns that are read.
 SCHEMA = """
@@ -437,6 +438,7 @@ def test_the_database_an_operator_named_is_read_whatever_it_is_called(host: Host
     (tmp_path / "link").symlink_to(agent.path)
     named = Settings(host.home, host.state, "UTC", "test", agent_environment={"OPENCODE_DB": str(tmp_path / "link")})
 
+    begin_with_empty_tables(host.state)
     read = catch_up(named, seen_files(named), clock=lambda: host.now).read
     agent.close()
 

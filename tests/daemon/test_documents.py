@@ -24,6 +24,7 @@ from daemon.documents import Remembered
 from daemon.ingest import Ingest
 from tests.daemon.conftest import Host
 from tests.daemon.test_databases import START, Agent, data_of
+from tests.templates import begin_with_empty_tables
 
 
 class Message(msgspec.Struct):
@@ -123,6 +124,7 @@ def path(host: Host) -> Path:
 
 def look(host: Host, remembered: Remembered | None = None, adapter: Any = None, *, publish: bool = True) -> Any:
     """Look once, as the daemon does that lives on; without *remembered*, as one that has just started."""
+    begin_with_empty_tables(host.state)
     with open_log(host.settings) as log:
         read = Ingest(log, lambda: host.now, remembered=remembered).run(
             sweep(places([adapter or Notebook()], host.home, {}), "UTC")

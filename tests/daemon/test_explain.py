@@ -11,6 +11,7 @@ import pytest
 from daemon.bootstrap import catch_up, seen_files
 from daemon.cli import main
 from tests.daemon.conftest import THREAD, Host, claude_line, codex_lines, gptme_lines
+from tests.templates import begin_with_empty_tables
 
 DEMO_HOME = Path(__file__).parents[2] / "daemon" / "demo_logs" / "home"
 
@@ -89,6 +90,7 @@ def test_a_days_total_is_reproduced_from_its_byte_ranges(
     host = Host(tmp_path)
     host.home.rmdir()
     host.home.symlink_to(DEMO_HOME)
+    begin_with_empty_tables(host.state)
     catch_up(host.settings, seen_files(host.settings))
     total = sum(row["total_tokens"] for row in host.usage("day")["rows"] if row["day"] == day)
 

@@ -14,6 +14,7 @@ from daemon.discover import places, sweep
 from daemon.guard import Guarded
 from daemon.ingest import Ingest
 from tests.daemon.conftest import Host, claude_line, codex_lines
+from tests.templates import begin_with_empty_tables
 
 CALL = {"basis": "call", "witness": "message", "confidence": "stated", "session_id": "s", "source_id": "tern:1"}
 
@@ -54,6 +55,7 @@ BAD = {
 
 
 def read_with(host: Host, *adapters: Adapter) -> None:
+    begin_with_empty_tables(host.state)
     with open_log(host.settings) as log:
         Ingest(log, lambda: host.now).run(sweep(places(adapters, host.home, {}), "UTC"))
         refresh_and_publish(host.settings)

@@ -9,6 +9,7 @@ from daemon.bootstrap import open_log, refresh_and_publish
 from daemon.discover import places, sweep
 from daemon.ingest import Ingest
 from tests.daemon.conftest import Host, claude_line, codex_lines
+from tests.templates import begin_with_empty_tables
 
 
 class NewerClaude(ClaudeCode):
@@ -33,6 +34,7 @@ class NewerCodex(Codex):
 
 
 def read_with(host: Host, *adapters: Adapter) -> None:
+    begin_with_empty_tables(host.state)
     with open_log(host.settings) as log:
         Ingest(log, lambda: host.now).run(sweep(places(adapters, host.home, {}), "UTC"))
         refresh_and_publish(host.settings)

@@ -20,6 +20,7 @@ from projections.read import Tables, Window
 from state.vocabulary import RepoGap
 from tests.daemon.conftest import SESSION, Host, claude_line
 from tests.projections.ledger import CLASSES, NOW, call, checkout, commit, declare, moment, register, report, tokens
+from tests.templates import begin_with_empty_tables
 
 APP = "github.com/acme/app"
 
@@ -31,6 +32,7 @@ def host(tmp_path: Path) -> Host:
 
 def write(host: Host, *events: bytes) -> None:
     """Put events into the log as a reader would have, and publish the tables."""
+    begin_with_empty_tables(host.state)
     with open_log(host.settings, lambda: NOW) as log:
         log.append(list(events), {})
         refresh_and_publish(host.settings)

@@ -16,6 +16,7 @@ from projections.build import Projection
 from state.cursors import Cursor
 from tests.daemon.conftest import claude_line, codex_lines
 from tests.daemon.test_hook_health import typed
+from tests.templates import begin_with_empty_tables
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -44,6 +45,7 @@ def left_behind(host, path, offset_bytes, *, days_old, state="present"):
     os.utime(path, (at, at))
     size_bytes = path.stat().st_size
     cursor = Cursor("claude_code", str(path), "g:1", 1, offset_bytes, size_bytes, name="log", state=state)
+    begin_with_empty_tables(host.state)
     with open_log(host.settings, lambda: NOW) as log:
         log.append([], {f"claude_code:{path}": cursor})
 

@@ -29,6 +29,7 @@ from state.read import event_lines, slices
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines
 from tests.daemon.live import daemon, until
 from tests.daemon.test_cli import document, run
+from tests.templates import begin_with_empty_tables
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "tasks.md"
 
@@ -139,6 +140,7 @@ class NewerClaude(ClaudeCode):
 
 
 def read_with(host: Host, *adapters: Adapter) -> None:
+    begin_with_empty_tables(host.state)
     with open_log(host.settings) as log:
         Ingest(log, lambda: host.now).run(sweep(places(adapters, host.home, {}), "UTC"))
         refresh_and_publish(host.settings)
@@ -193,6 +195,7 @@ def configured(host: Host, text: str | None) -> Host:
 def pass_over(host: Host) -> None:
     """Run one catch-up pass with the configuration beside the home."""
     settings = host.settings._replace(config_file=host.home.parent / "config.toml")
+    begin_with_empty_tables(host.state)
     catch_up(settings, seen_files(settings), clock=lambda: host.now)
 
 
