@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     _findings_verbs(verbs)
     _repair_verbs(verbs)
     _beliefs_verbs(verbs, usage)
+    _list_verb(verbs)
     _reconcile_verbs(verbs)
     _import_verb(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
@@ -165,6 +166,9 @@ def _grouping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--include", default="", help="estimated,allocated,superseded: further classes, never summed with measured"
     )
+    only = "only what has this agent, source, provider, model, session, repo, branch, task or workstream; several times"
+    parser.add_argument("--only", action="append", default=[], metavar="NAME=VALUE", help=only)
+    parser.add_argument("--unattributed", action="store_true", help="only what belongs to no repository")
 
 
 def _inbox(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -231,6 +235,28 @@ def _beliefs_verbs(
     restatements = _verb(verbs, "restatements", _restatements, what)
     restatements.add_argument("--since", metavar="TIME", help="what was believed then (default: first of each day)")
     restatements.add_argument("--until", metavar="TIME", help="against what was believed then (default: now)")
+
+
+def _list_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listed = _verb(verbs, "list", _list, "rows of a table as they are, in pages")
+    listed.add_argument("what", metavar="WHAT", help="events, sessions, freshness, high-water-marks, ...: docs/api.md")
+    listed.add_argument("--after", metavar="NEXT", help="behind the page before: its `next`")
+    listed.add_argument("--limit", type=_count, metavar="N", help="how many rows (default: all)")
+    listed.add_argument("--descending", action="store_true", help="the last ones first")
+    only = "only rows that have this in a column; several times"
+    listed.add_argument("--only", action="append", default=[], metavar="COLUMN=VALUE", help=only)
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.listings import Page, show_listing
+
+    page = Page(
+        after=options.after,
+        rows_max=options.limit,
+        order="descending" if options.descending else "ascending",
+        only=_pairs(options.only),
+    )
+    return show_listing(settings, options.what, page, as_json=options.json)
 
 
 def _restatements(options: argparse.Namespace, settings: Settings) -> int:
@@ -379,7 +405,7 @@ def _api(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add = _verb(actions, "add", _token_add, "write one report of tokens, or a list of them; print their receipts")
     add.add_argument("file", metavar="FILE", help="JSON as POST /api/v1/token-events takes it; - for standard input")
     add.add_argument("--wait", metavar="SECONDS", help="wait for the outcome at most so long, and print it")
-    serve = _verb(verbs, "serve", _serve, "the HTTP API: writes go into the inbox, daemon or not", None)
+    serve = _verb(verbs, "serve", _serve, "the HTTP API: reads what was published, writes into the inbox", None)
     where = serve.add_mutually_exclusive_group()
     where.add_argument("--socket", metavar="PATH", help="unix socket (default: api.sock in the state directory)")
     where.add_argument("--port", type=_count, metavar="N", help="port of 127.0.0.1 instead, for who knows the token")
@@ -516,6 +542,7 @@ def _usage(options: argparse.Namespace, settings: Settings) -> int:
         timezone=options.timezone,
         include=_words(options.include),
         as_of=options.as_of,
+        only={**_pairs(options.only), **({"repo": None} if options.unattributed else {})},
     )
     return usage(settings, question, as_json=options.json)
 
@@ -811,6 +838,10 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError("must be a whole number")
     return int(text)
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _words(text: str) -> tuple[str, ...]:

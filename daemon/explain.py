@@ -1,12 +1,15 @@
 """From a total back to the bytes: every call behind a day, session, call or event, with its byte ranges."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+from daemon import cursors
 from daemon.belonging import belonging
 from daemon.locate import Located, Locator, Place
+from daemon.window import check_zone
 from projections.read import Tables, plain
 from state.errors import TallystickError
 
@@ -21,8 +24,11 @@ FORMULAS: Final[dict[str, str]] = {
     "report": "tokens of the message",
 }
 
+#: In which order calls are shown, and the types of that key.
+_ORDER: Final = {"agent": "VARCHAR", "called_at": "TIMESTAMP", "source_id": "VARCHAR"}
+
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
-_EVENT: Final = re.compile(r"#?(\d+)")
+_EVENT: Final = re.compile(r"#?(\d{1,18})")
 
 
 class NothingToExplain(TallystickError):
@@ -42,36 +48,62 @@ class Question:
     timezone: str = "UTC"
 
 
-def explain(tables: Tables, question: Question) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of many calls, those behind ``after`` (the `next` of the part before), so many at most; null for all."""
+
+    after: str | None = None
+    calls_max: int | None = None
+
+
+def explain(tables: Tables, question: Question, part: Part = Part()) -> dict[str, Any]:
     """
     Return the calls behind *question*, each with its rule, its byte ranges and where those bytes are now.
+
+    Totals are of all calls, whatever *part* of them is shown.
 
     Raises:
         NothingToExplain: Nothing has that name.
     """
-    calls = _calls(tables, question)
-    if not calls:
+    behind = _calls(tables, question)
+    if not behind:
         raise NothingToExplain(what=question.what[:128])
+    left = _left(behind, part.after)
+    calls = left[: part.calls_max]
     events = _events(tables, calls)
     located = _located(tables, events)
     losers = _losers(tables, calls)
-    owners = belonging(tables, calls)
+    owners = belonging(tables, behind)
     rows = [_row(call, events, located, losers) | owners[call["value_seq"]] for call in calls]
     return {
         "schema": "tallystick.explain/1",
         "what": question.what,
         "rows": rows,
-        "totals": _totals(calls),
-        "allocated_tokens": _allocated(rows, question.what),
+        "next": None if len(calls) == len(left) else cursors.written([calls[-1][name] for name in _ORDER]),
+        "totals": _totals(behind),
+        "allocated_tokens": _allocated(owners.values(), question.what),
     }
 
 
-def _allocated(rows: list[dict[str, Any]], what: str) -> int | None:
+def _left(calls: list[dict[str, Any]], after: str | None) -> list[dict[str, Any]]:
+    """Return the calls behind *after*, also where that one is not counted any more."""
+    if after is None:
+        return calls
+    place = _place(cursors.read(after, tuple(_ORDER.values())))
+    return [call for call in calls if _place([call[name] for name in _ORDER]) > place]
+
+
+def _place(key: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return *key* as something that has an order: null stands last."""
+    return [(1,) if value is None else (0, value) for value in key]
+
+
+def _allocated(owners: Iterable[dict[str, Any]], what: str) -> int | None:
     """Return how many of the tokens belong to the task or workstream that was asked for; null when it was none."""
     shares = [
         share["total_tokens"]
-        for row in rows
-        for share in row["allocations"]
+        for owner in owners
+        for share in owner["allocations"]
         if what in (share["task_id"], share["workstream_id"])
     ]
     return sum(shares) if shares else None
@@ -119,6 +151,7 @@ def _calls(tables: Tables, question: Question) -> list[dict[str, Any]]:
     shared = {"what": question.what, "agent": question.agent}
     if _DAY.fullmatch(question.what):
         _check_day(question.what)
+        check_zone(tables, question.timezone)
         return tables.rows(_CALLS["day"], shared | {"timezone": question.timezone})
     if match := _EVENT.fullmatch(question.what):
         return tables.rows(_CALLS["event"], shared | {"what": int(match[1])})

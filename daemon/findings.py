@@ -42,7 +42,7 @@ class NoSuchFinding(TallystickError):
 def found(tables: Tables, now: datetime) -> list[dict[str, Any]]:
     """Return every finding, the worst first; ``acknowledged`` says whether somebody knows of it at *now*."""
     moment = now.astimezone(UTC).replace(tzinfo=None)
-    rows = asked.findings(tables.connection)
+    rows = asked.findings(tables)
     for row in rows:
         until = row["acknowledged_until"]
         row["acknowledged"] = row["acknowledged_at"] is not None and (until is None or moment < until)
@@ -62,22 +62,40 @@ def findings(settings: Settings, *, rule: str | None = None, name: str | None = 
         NoSuchRule: There is no such rule.
         NoSuchFinding: There is no such finding, or none of this rule.
     """
-    if rule is not None and rule not in asked.rules():
-        raise NoSuchRule(rule=rule[:64])
     with Tables(settings.state.published) as tables:
-        every = found(tables, datetime.now(UTC))
-        head = tables.head()
-    rows = [row for row in every if rule in (None, row["rule"]) and name in (None, row["id"])]
+        rows = [row for row in _found_by(tables, datetime.now(UTC), rule) if name in (None, row["id"])]
+        document = _document(tables, rows)
     if name is not None and not rows:
         raise NoSuchFinding(finding=name[:64])
     if as_json:
-        as_of = {"seq": head.seq, "at": plain(head.committed_at)}
-        show.document({"schema": "tallystick.findings/1", "as_of": as_of, "rows": plain(rows)})
+        show.document(document)
     else:
         shown = len(rows) if rule is not None else _FINDINGS_SHOWN
         for line in page(rows, shown) if name is None else whole(rows[0]):
             show.out(show.safe(line))
     return FINDINGS if alarming(rows) else DONE
+
+
+def findings_document(tables: Tables, now: datetime, rule: str | None = None) -> dict[str, Any]:
+    """
+    Return the document of `findings --json`; *now* decides which acknowledgements hold.
+
+    Raises:
+        NoSuchRule: There is no such rule.
+    """
+    return _document(tables, _found_by(tables, now, rule))
+
+
+def _found_by(tables: Tables, now: datetime, rule: str | None) -> list[dict[str, Any]]:
+    if rule is not None and rule not in asked.rules():
+        raise NoSuchRule(rule=rule[:64])
+    return [row for row in found(tables, now) if rule in (None, row["rule"])]
+
+
+def _document(tables: Tables, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    head = tables.head()
+    as_of = {"seq": head.seq, "at": plain(head.committed_at)}
+    return {"schema": "tallystick.findings/1", "as_of": as_of, "rows": plain(rows)}
 
 
 def page(rows: Sequence[Mapping[str, Any]], shown: int) -> Iterator[str]:

@@ -25,27 +25,62 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
 }
 
 
+def repos_document(tables: Tables) -> dict[str, Any]:
+    """Return the document of `repo list --json`."""
+    repos = plain_rows(tables, "SELECT * FROM repos ORDER BY total_tokens DESC NULLS LAST, repo")
+    gaps = plain_rows(
+        tables,
+        """
+        SELECT
+            repo_gap, CAST(sum(calls) AS BIGINT) AS calls, count(DISTINCT session_id) AS sessions,
+            CAST(sum(total_tokens) AS BIGINT) AS total_tokens
+        FROM unattributed GROUP BY repo_gap ORDER BY total_tokens DESC, repo_gap
+        """,
+    )
+    return {"schema": "tallystick.repos/1", "rows": repos, "unattributed": gaps}
+
+
 def list_repos(settings: Settings, *, as_json: bool) -> int:
     """Show every repository, and what belongs to none."""
     with Tables(settings.state.published) as tables:
-        repos = plain_rows(tables, "SELECT * FROM repos ORDER BY total_tokens DESC NULLS LAST, repo")
-        gaps = plain_rows(
-            tables,
-            """
-            SELECT
-                repo_gap, CAST(sum(calls) AS BIGINT) AS calls, count(DISTINCT session_id) AS sessions,
-                CAST(sum(total_tokens) AS BIGINT) AS total_tokens
-            FROM unattributed GROUP BY repo_gap ORDER BY total_tokens DESC, repo_gap
-            """,
-        )
+        document = repos_document(tables)
     if as_json:
-        show.document({"schema": "tallystick.repos/1", "rows": repos, "unattributed": gaps})
+        show.document(document)
         return DONE
-    show.table(_REPO_COLUMNS, [row | {"aliases": ", ".join(row["aliases"]) or None} for row in repos])
-    for row in gaps:
+    show.table(_REPO_COLUMNS, [row | {"aliases": ", ".join(row["aliases"]) or None} for row in document["rows"]])
+    for row in document["unattributed"]:
         show.out(f"unattributed, {row['repo_gap']}: {row['calls']} calls, {row['total_tokens']:,} tokens")
         show.out(f"    {NEXT_STEPS[row['repo_gap']]}")
     return DONE
+
+
+def repo_document(tables: Tables, what: str) -> dict[str, Any]:
+    """
+    Return the document of `repo explain WHAT --json`: *what* is a repository, one of its names, or a directory.
+
+    Raises:
+        NoSuchOwner: Nothing has this name.
+    """
+    names = tables.rows("SELECT repo FROM repo_names WHERE name = ?", [what])
+    asked = {"repo": names[0]["repo"] if names else what, "what": what}
+    repos = plain_rows(tables, "SELECT * FROM repos WHERE repo = ?", [asked["repo"]])
+    places = plain_rows(
+        tables,
+        "SELECT * FROM places WHERE repo = $repo OR cwd = rtrim($what, '/') ORDER BY cwd, git_remote, checkout_seq",
+        asked,
+    )
+    registered = plain_rows(
+        tables,
+        """
+        SELECT r.* FROM repo_registrations AS r INNER JOIN repo_names AS n ON r.repo = n.name
+        WHERE n.repo = $repo OR n.name = $what ORDER BY r.seq
+        """,
+        asked,
+    )
+    if not (repos or places or registered):
+        raise NoSuchOwner(name=what[:128])
+    shown = {"repos": repos, "registrations": registered, "places": places}
+    return {"schema": "tallystick.repo/1", "what": what} | shown
 
 
 def explain_repo(settings: Settings, what: str, *, as_json: bool) -> int:
@@ -58,37 +93,19 @@ def explain_repo(settings: Settings, what: str, *, as_json: bool) -> int:
     if Path(what).is_dir():
         what = str(Path(what).absolute())
     with Tables(settings.state.published) as tables:
-        names = tables.rows("SELECT repo FROM repo_names WHERE name = ?", [what])
-        repo = names[0]["repo"] if names else what
-        repos = plain_rows(tables, "SELECT * FROM repos WHERE repo = ?", [repo])
-        places = plain_rows(
-            tables,
-            "SELECT * FROM places WHERE repo = $repo OR cwd = rtrim($what, '/') ORDER BY cwd, git_remote, checkout_seq",
-            {"repo": repo, "what": what},
-        )
-        registered = plain_rows(
-            tables,
-            """
-            SELECT r.* FROM repo_registrations AS r INNER JOIN repo_names AS n ON r.repo = n.name
-            WHERE n.repo = $repo OR n.name = $what ORDER BY r.seq
-            """,
-            {"repo": repo, "what": what},
-        )
-    if not (repos or places or registered):
-        raise NoSuchOwner(name=what[:128])
+        document = repo_document(tables, what)
     if as_json:
-        document = {"repos": repos, "registrations": registered, "places": places}
-        show.document({"schema": "tallystick.repo/1", "what": what} | document)
+        show.document(document)
         return DONE
-    for row in repos:
+    for row in document["repos"]:
         show.out(show.safe(f"{row['repo']}: {row['calls']} calls, {row['total_tokens'] or 0:,} tokens"))
         for name in ("root_commits", "remotes", "paths", "aliases", "top_paths"):
             if row[name]:
                 show.out(show.safe(f"    {name}: {', '.join(row[name])}"))
-    for row in registered:
+    for row in document["registrations"]:
         facts = ", ".join(each for name in ("root_commits", "remotes", "paths", "aliases") for each in row[name])
         show.out(show.safe(f"registered #{row['seq']} as {row['repo']}: {facts}"))
-    for row in places:
+    for row in document["places"]:
         show.out(show.safe(_place(row)))
     return DONE
 

@@ -17,7 +17,7 @@ from daemon.settings import Settings
 from daemon.window import window_of
 from projections.build import Projection, ProjectionUnusable
 from projections.catalog import layout
-from projections.read import NothingPublished, Tables, plain
+from projections.read import NothingPublished, Tables, Window, plain
 from projections.restated import (
     ASKED,
     Cause,
@@ -42,33 +42,47 @@ _NOTHING: Final[Figures] = dict.fromkeys(
 
 def restatements(settings: Settings, since: str | None, until: str | None, *, as_json: bool) -> int:
     """Show every total that changed; 1 when a difference is not explained, or nothing was ever stated."""
-    window = window_of(since, until, "UTC")
     with scratch(settings.state) as place, Tables(_kept(settings, place)) as tables:
-        is_known = has_beliefs(tables, window.until)
-        changed = restated(tables, window.since, window.until)
-        head = tables.head()
-        warn_of_lag(head, settings)
-        rows = [_row(each, causes) for each, causes in explained(settings, changed, place)]
-    rows.sort(key=lambda row: (row["day"] or "", row["agent"] or "", row["measurement"]))
-    unexplained = [row for row in rows if row["unexplained"] is not None]
+        is_known, document = _asked(settings, place, tables, window_of(since, until, "UTC"))
+        warn_of_lag(tables.head(), settings)
     if as_json:
-        show.document(
-            {
-                "schema": "tallystick.restatements/1",
-                "as_of": {"seq": head.seq, "at": plain(head.committed_at), "rules": layout()},
-                "since": plain(window.since),
-                "until": plain(window.until),
-                "rows": rows,
-                "unexplained_rows": len(unexplained),
-            }
-        )
+        show.document(document)
     else:
-        show.table(_COLUMNS, [_line(row) for row in rows])
+        show.table(_COLUMNS, [_line(row) for row in document["rows"]])
     if not is_known:
         show.warn("nothing was stated as believed by then: the first time is a day after the log began")
+    unexplained = document["unexplained_rows"]
     if unexplained:
-        show.warn(f"{len(unexplained)} totals changed without a cause in the log: is it whole? `tallystick verify`")
+        show.warn(f"{unexplained} totals changed without a cause in the log: is it whole? `tallystick verify`")
     return FINDINGS if unexplained or not is_known else DONE
+
+
+def restatements_document(settings: Settings, window: Window) -> dict[str, Any]:
+    """
+    Return the document of `restatements --json`; of *window* the bounds are when something was believed.
+
+    Raises:
+        TallystickError: There are no tables, or the log cannot be read, or there is no room to evaluate it.
+    """
+    with scratch(settings.state) as place, Tables(_kept(settings, place)) as tables:
+        return _asked(settings, place, tables, window)[1]
+
+
+def _asked(settings: Settings, place: StatePaths, tables: Tables, window: Window) -> tuple[bool, dict[str, Any]]:
+    """Return whether anything was stated as believed, and the document."""
+    is_known = has_beliefs(tables, window.until)
+    changed = restated(tables, window.since, window.until)
+    head = tables.head()
+    rows = [_row(each, causes) for each, causes in explained(settings, changed, place)]
+    rows.sort(key=lambda row: (row["day"] or "", row["agent"] or "", row["measurement"]))
+    return is_known, {
+        "schema": "tallystick.restatements/1",
+        "as_of": {"seq": head.seq, "at": plain(head.committed_at), "rules": layout()},
+        "since": plain(window.since),
+        "until": plain(window.until),
+        "rows": rows,
+        "unexplained_rows": sum(row["unexplained"] is not None for row in rows),
+    }
 
 
 def _kept(settings: Settings, place: StatePaths) -> Path:

@@ -20,7 +20,8 @@ class Settings(NamedTuple):
     ``agent_environment`` is empty for a home that is not this process's own: another user's logs are not where this
     user's variables point. ``config_file`` need not exist. ``manager`` and ``unit`` say what runs this process; null
     for a command that somebody typed. ``user_units`` is where this user's own units are. ``claims`` are files of
-    records that a command named, beside those of the configuration.
+    records that a command named, beside those of the configuration. ``runtime`` is the directory that a service manager
+    makes for what lives as long as the service; null without one.
     """
 
     home: Path
@@ -33,6 +34,12 @@ class Settings(NamedTuple):
     unit: str | None = None
     user_units: Path = Path("/nonexistent/systemd/user")
     claims: tuple[str, ...] = ()
+    runtime: Path | None = None
+
+    @property
+    def api_socket(self) -> Path:
+        """Where `tallystick serve` answers when nothing else is said."""
+        return self.state.api_socket if self.runtime is None else self.runtime / self.state.api_socket.name
 
 
 def load(home: str | None, state_directory: str | None, zone: str | None = None) -> Settings:
@@ -58,6 +65,7 @@ def load(home: str | None, state_directory: str | None, zone: str | None = None)
         manager=_manager(environment),
         unit=environment.get("TALLYSTICK_UNIT") if _manager(environment) else None,
         user_units=_config_home(environment, own_home) / "systemd" / "user",
+        runtime=_runtime(environment),
     )
 
 
@@ -78,6 +86,11 @@ def _state_directory(option: str | None, environment: Mapping[str, str], own_hom
         return Path(named).absolute()
     base = environment.get("XDG_STATE_HOME") or own_home / ".local" / "state"
     return Path(base) / "tallystick"
+
+
+def _runtime(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(named) if named else None
 
 
 def _config_file(environment: Mapping[str, str], own_home: Path) -> Path:

@@ -9,7 +9,12 @@ from typing import Any
 
 def document(content: Mapping[str, Any]) -> None:
     """Print one JSON document."""
-    out(json.dumps(content, indent=1, default=str))
+    out(encoded(content))
+
+
+def encoded(content: Mapping[str, Any]) -> str:
+    """Return a document as it is printed, and as the API answers with it."""
+    return json.dumps(content, indent=1, default=str)
 
 
 def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

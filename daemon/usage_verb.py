@@ -1,7 +1,7 @@
 """`tallystick usage`: tokens by dimension, each row with its class, and what the sums do not hold."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from daemon import show
@@ -10,13 +10,29 @@ from daemon.options import check_words
 from daemon.settings import Settings
 from projections.catalog import layout
 from projections.read import Tables, Window, plain
-from projections.usage import DIMENSIONS, TOKENS, allocated, estimated, estimated_tokens, measured, superseded
+from projections.usage import (
+    CHOOSABLE,
+    DIMENSIONS,
+    EVERYTHING,
+    LACKING,
+    TOKENS,
+    Only,
+    allocated,
+    estimated,
+    estimated_tokens,
+    measured,
+    superseded,
+)
 from state.vocabulary import FLAGS
 
 DONE: Final = 0
 
 #: Classes that `--include` may add beside measured, and what reads each.
 INCLUDABLE: Final = {"estimated": estimated, "allocated": allocated, "superseded": superseded}
+
+#: Every class, measured first, and what reads each.
+_ASKED: Final = {"measured": measured, **INCLUDABLE}
+CLASSES: Final = tuple(_ASKED)
 
 SHOWN_TOKENS: Final = (
     "input_tokens",
@@ -44,6 +60,7 @@ class UsageQuestion:
     timezone: str
     include: tuple[str, ...]
     as_of: str | None = None
+    only: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
@@ -52,10 +69,11 @@ def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
 
     check_words("--by", question.by, DIMENSIONS)
     check_words("--include", question.include, INCLUDABLE)
+    check_words("--only", question.only, CHOOSABLE)
     window = window_of(question.since, question.until, question.timezone)
     if question.as_of is None:
         with Tables(settings.state.published) as tables:
-            document = usage_document(tables, question.by, window, question.include)
+            document = usage_document(tables, question.by, window, question.include, only=question.only)
             warn_of_lag(tables.head(), settings)
     else:
         document = _usage_of_then(settings, question, window, question.as_of)
@@ -75,27 +93,43 @@ def _usage_of_then(settings: Settings, question: UsageQuestion, window: Window, 
     from daemon.as_of import tables_as_of, tell
 
     with tables_as_of(settings, asked, question.timezone) as (tables, past):
-        document = usage_document(tables, question.by, window, question.include, asked)
+        document = usage_document(tables, question.by, window, question.include, asked, only=question.only)
     tell(past, past.point.mark)
     return document
 
 
 def usage_document(
-    tables: Tables, by: Sequence[str], window: Window, include: Sequence[str], asked: str | None = None
+    tables: Tables,
+    by: Sequence[str],
+    window: Window,
+    include: Collection[str],
+    asked: str | None = None,
+    *,
+    only: Only = EVERYTHING,
+    classes: Collection[str] | None = None,
+    rows_max: int | None = None,
 ) -> dict[str, Any]:
-    """Return the document of `usage --json`; *asked* is what `--as-of` said, null without it."""
+    """
+    Return the document of `usage --json`.
+
+    Args:
+        tables: Where to look.
+        by: Dimensions of which each row has a value.
+        window: Which calls.
+        include: Classes beside measured.
+        asked: What `--as-of` said; null without it.
+        only: Which rows, by dimension; by task or workstream the shares of it, as measured rows have none.
+        classes: Instead of *include*, every class that is asked about.
+        rows_max: How many rows are shown at most, those with the most tokens; null for all. Totals are of all rows.
+    """
+    from daemon.window import check_zone
+
+    check_zone(tables, window.timezone)
     by = tuple(dict.fromkeys(by))
     head = tables.head()
-    rows = [_usage_row(by, row, "measured") for row in measured(tables, by, window)] if head.seq is not None else []
-    is_sliced = any(row["measurement"] == "allocated" for row in rows)
-    for name, of_class in INCLUDABLE.items():
-        if name in include and not (name == "allocated" and is_sliced):
-            rows += [_usage_row(by, row, name) for row in of_class(tables, by, window)]
-    totals: dict[str, Any] = {"measured": _usage_row((), measured(tables, (), window)[0], "measured")}
-    totals |= {
-        name: _usage_row((), of_class(tables, (), window)[0], name) if name in include else {}
-        for name, of_class in INCLUDABLE.items()
-    }
+    chosen = _classes(("measured", *include) if classes is None else classes, only)
+    rows = _shown(_rows(tables, by, window, chosen, only) if head.seq is not None else [], rows_max)
+    totals = {name: _total(tables, window, name, only) if name in chosen else {} for name in CLASSES}
     return {
         "schema": "tallystick.usage/1",
         "as_of": {
@@ -105,12 +139,44 @@ def usage_document(
             "asked": asked,
             "rules": layout(),
         },
-        "rows": rows,
+        "only": dict(only),
+        "rows": rows[0],
+        "rows_not_shown": rows[1],
         **tables.sources(),
         **tables.retired(window),
-        "estimated_tokens_not_included": 0 if "estimated" in include else estimated_tokens(tables, window),
+        "estimated_tokens_not_included": 0 if "estimated" in chosen else estimated_tokens(tables, window, only),
         "totals": totals,
     }
+
+
+def _classes(asked: Collection[str], only: Only) -> tuple[str, ...]:
+    """Return the classes that are asked about and know of what they are chosen by."""
+    wanted = {*asked, *(("allocated",) if not LACKING["measured"].isdisjoint(only) else ())}
+    return tuple(name for name in CLASSES if name in wanted and LACKING.get(name, frozenset()).isdisjoint(only))
+
+
+def _rows(
+    tables: Tables, by: Sequence[str], window: Window, classes: Sequence[str], only: Only
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for name in classes:
+        # By task, measured rows are the shares too, and what is left.
+        if name != "allocated" or not any(row["measurement"] == "allocated" for row in rows):
+            rows += [_usage_row(by, row, name) for row in _ASKED[name](tables, by, window, only)]
+    return rows
+
+
+def _total(tables: Tables, window: Window, name: str, only: Only) -> dict[str, Any]:
+    return _usage_row((), _ASKED[name](tables, (), window, only)[0], name)
+
+
+def _shown(rows: list[dict[str, Any]], rows_max: int | None) -> tuple[list[dict[str, Any]], int]:
+    """Return the rows with the most tokens, in the order in which they were, and how many others there are."""
+    if rows_max is None or len(rows) <= rows_max:
+        return rows, 0
+    least_first = sorted(range(len(rows)), key=lambda place: rows[place]["total_tokens"] or 0)
+    left_out = set(least_first[: len(rows) - rows_max])
+    return [row for place, row in enumerate(rows) if place not in left_out], len(left_out)
 
 
 def _usage_row(by: Sequence[str], row: Mapping[str, Any], measurement: str) -> dict[str, Any]:

@@ -104,31 +104,49 @@ def sessions(settings: Settings, session: str | None, *, as_json: bool) -> int:
     """Show every session, or the calls of one and the chain by which its tokens are somebody's."""
     if session is not None:
         return _session(settings, session, as_json=as_json)
+    from daemon.listings import Page, listing
+
     with Tables(settings.state.published) as tables:
-        rows = tables.rows("SELECT * FROM sessions ORDER BY agent, first_call_at NULLS LAST, session_id")
-    _show("tallystick.sessions/1", rows, as_json=as_json, columns=_SESSION_COLUMNS)
+        document = listing(tables, "sessions", Page())
+    if as_json:
+        show.document(document)
+    else:
+        show.table(_SESSION_COLUMNS, sorted(document["rows"], key=_by_time))
     return DONE
+
+
+def _by_time(session: Mapping[str, Any]) -> tuple[str, bool, str, str]:
+    """Return where a session stands for a person: by agent and time, those without one last."""
+    began = session["first_call_at"]
+    return session["agent"] or "", began is None, began or "", session["session_id"] or ""
 
 
 def _session(settings: Settings, session: str, *, as_json: bool) -> int:
-    from daemon.belonging import chain
-
     with Tables(settings.state.published) as tables:
-        calls = tables.rows(
-            "SELECT * FROM usage_measured WHERE session_id = ? ORDER BY called_at, source_id", [session]
-        )
-        if not (calls or tables.rows("SELECT 1 FROM sessions WHERE session_id = ?", [session])):
-            from daemon.explain import NothingToExplain
-
-            raise NothingToExplain(session=session[:128])
-        links = chain(tables, session)
-    rows = [{name: plain(value) for name, value in row.items()} for row in calls]
+        document = session_document(tables, session)
     if as_json:
-        show.document({"schema": "tallystick.sessions/1", "rows": rows, "chain": links})
+        show.document(document)
         return DONE
-    show.table(_CALL_COLUMNS, rows)
-    _show_chain(links)
+    show.table(_CALL_COLUMNS, document["rows"])
+    _show_chain(document["chain"])
     return DONE
+
+
+def session_document(tables: Tables, session: str) -> dict[str, Any]:
+    """
+    Return the document of `sessions ID --json`: the calls of a session, and whose its tokens are.
+
+    Raises:
+        NothingToExplain: There is no such session.
+    """
+    from daemon.belonging import chain
+    from daemon.explain import NothingToExplain
+
+    calls = tables.rows("SELECT * FROM usage_measured WHERE session_id = ? ORDER BY called_at, source_id", [session])
+    if not (calls or tables.rows("SELECT 1 FROM sessions WHERE session_id = ?", [session])):
+        raise NothingToExplain(session=session[:128])
+    rows = [{name: plain(value) for name, value in row.items()} for row in calls]
+    return {"schema": "tallystick.sessions/1", "rows": rows, "chain": chain(tables, session)}
 
 
 def _show_chain(links: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -167,46 +185,40 @@ def status(settings: Settings, *, as_json: bool) -> int:
     if daemon.is_running and not settings.state.published.exists():
         return _status_without_tables(daemon, as_json=as_json)
     with Tables(settings.state.published) as tables:
-        rows = tables.freshness()
-        head = tables.head()
-        sources = tables.sources()
-        lag = lag_events(head, settings)
-        losses = tables.losses()
+        document = status_document(settings, daemon, tables, datetime.now(UTC))
         unreadable = tables.rows(_UNREADABLE)
-        reconciled = last_run(tables, datetime.now(UTC))
-    log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
-    document: dict[str, Any] = {
-        "schema": "tallystick.status/1",
-        "log": {
-            "log_id": log_id,
-            "seq": head.seq,
-            "at": plain(head.committed_at),
-            "hash": chain,
-        },
-        "projection_lag_events": lag,
-        "daemon": daemon.document(),
-        "findings": [finding.document() for finding in daemon.findings],
-        "reconciled": reconciled,
-        "lost_events": losses,
-        **sources,
-        "rows": [{name: plain(value) for name, value in row.items()} for row in rows],
-    }
+    log, lag = document["log"], document["projection_lag_events"]
     if as_json:
         show.document(document)
     else:
         show.table(_STATUS_COLUMNS, document["rows"])
-        show.out(
-            f"log head #{head.seq} {(chain or '-')[:12]} at {plain(head.committed_at)}, projection lag {lag} events"
-        )
+        show.out(f"log head #{log['seq']} {(log['hash'] or '-')[:12]} at {log['at']}, projection lag {lag} events")
         show.out(_daemon_line(document["daemon"]))
-        show.out(shown_run(reconciled))
+        show.out(shown_run(document["reconciled"]))
     texts = [_told(finding) for finding in daemon.findings]
     if not daemon.is_running:
-        texts += _told_by_tables(sources, unreadable, lag)
+        texts += _told_by_tables(document, unreadable, lag)
     for text in texts:
         show.warn(text)
-    _warn_of_losses(losses)
-    return FINDINGS if texts or losses else DONE
+    _warn_of_losses(document["lost_events"])
+    return FINDINGS if texts or document["lost_events"] else DONE
+
+
+def status_document(settings: Settings, daemon: Living, tables: Tables, now: datetime) -> dict[str, Any]:
+    """Return the document of `status --json`; ages are counted from *now*."""
+    head = tables.head()
+    log_id, chain = (head.mark.log_id, head.mark.chain) if head.mark is not None else (None, None)
+    return {
+        "schema": "tallystick.status/1",
+        "log": {"log_id": log_id, "seq": head.seq, "at": plain(head.committed_at), "hash": chain},
+        "projection_lag_events": lag_events(head, settings),
+        "daemon": daemon.document(),
+        "findings": [finding.document() for finding in daemon.findings],
+        "reconciled": last_run(tables, now),
+        "lost_events": tables.losses(),
+        **tables.sources(),
+        "rows": [{name: plain(value) for name, value in row.items()} for row in tables.freshness()],
+    }
 
 
 def _told(finding: Finding) -> str:
@@ -229,12 +241,16 @@ def _told_by_tables(sources: Mapping[str, Any], unreadable: Iterable[Mapping[str
 _UNREADABLE: Final = "SELECT source FROM high_water_marks WHERE state = 'unreadable' ORDER BY source LIMIT 5"
 
 
+def young_status_document(daemon: Living) -> dict[str, Any]:
+    """Return the same of a daemon that has not published yet."""
+    shown = [finding.document() for finding in daemon.findings]
+    return {"schema": "tallystick.status/1", "daemon": daemon.document(), "findings": shown, "rows": []}
+
+
 def _status_without_tables(daemon: Living, *, as_json: bool) -> int:
     """Show a daemon that has not published yet: it is young, or something keeps it from it."""
-    shown = [finding.document() for finding in daemon.findings]
-    document = {"schema": "tallystick.status/1", "daemon": daemon.document(), "findings": shown, "rows": []}
     if as_json:
-        show.document(document)
+        show.document(young_status_document(daemon))
     else:
         show.out(_daemon_line(daemon.document()))
     for text in (

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from projections.read import Window
+from projections.read import Tables, Window
 from state.errors import TallystickError
 
 _DURATION: Final = re.compile(r"(\d{1,5})([dhm])")
@@ -55,6 +55,17 @@ def moment_of(option: str, text: str | None, timezone: str = "UTC") -> datetime 
     """
     read = _moment(option, text, _zone(timezone), datetime.now(UTC))
     return None if read is None else read.replace(tzinfo=UTC)
+
+
+def check_zone(tables: Tables, timezone: str) -> None:
+    """
+    Look whether the database knows a zone that Python knows.
+
+    Raises:
+        BadZone: It does not.
+    """
+    if timezone != "UTC" and not tables.rows("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [timezone]):
+        raise BadZone(timezone=timezone[:64])
 
 
 def _zone(name: str) -> ZoneInfo:

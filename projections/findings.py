@@ -7,9 +7,8 @@ at once, which takes longer than to answer.
 
 from typing import Any, Final
 
-import duckdb
-
 from projections.catalog import Relation, read_by_several, relations
+from projections.read import Tables
 
 _PREFIX: Final = "finding_"
 
@@ -25,15 +24,15 @@ def rules() -> dict[str, Relation]:
     return {each.name.removeprefix(_PREFIX): each for each in relations() if each.name.startswith(_PREFIX)}
 
 
-def findings(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def findings(tables: Tables) -> list[dict[str, Any]]:
     """
-    Return the rows of `findings`, the worst first; *connection* may be to tables that are read only.
+    Return the rows of `findings`, the worst first.
 
-    What is computed on the way is this cursor's own, and goes with it.
+    What is computed on the way is a connection's own, and goes with it.
     """
     parts = list(rules().values())
     whole = next(each for each in relations() if each.name == "findings")
-    with connection.cursor() as own:
+    with tables.own() as own:
         for relation in (*read_by_several(parts), *parts):
             own.execute(f"CREATE TEMP TABLE {relation.name} AS {relation.sql}")
         asked = own.execute(_WORST_FIRST.format(findings=whole.sql))

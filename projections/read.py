@@ -1,6 +1,7 @@
 """The operator's questions to the published tables, and typed answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -74,12 +75,36 @@ class Tables:
         if stored != (layout(),):
             self.connection.close()
             raise TablesUnusable(path=path)
+        self._further: list[duckdb.DuckDBPyConnection] = []
+
+    @classmethod
+    def over(cls, connection: duckdb.DuckDBPyConnection) -> Self:
+        """Return tables over a connection to them that is open already, and closed with them."""
+        tables = cls.__new__(cls)
+        tables.connection = connection
+        tables._further = []  # noqa: SLF001 - its own
+        return tables
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.connection.close()
+
+    @contextmanager
+    def own(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a further connection to the same tables; what is made in it on the way goes with it."""
+        with beside(self.connection) as own:
+            self._further.append(own)
+            try:
+                yield own
+            finally:
+                self._further.remove(own)
+
+    def interrupt(self) -> None:
+        """End the question that is being answered, from another thread; between two questions it ends nothing."""
+        for connection in (self.connection, *self._further):
+            connection.interrupt()
 
     def rows(self, query: str, parameters: Any = ()) -> list[dict[str, Any]]:  # noqa: ANN401 - by place or by name
         """Return the rows of *query* as dictionaries, column by column."""
@@ -132,6 +157,14 @@ class Tables:
     def freshness(self) -> list[dict[str, Any]]:
         """Return per agent how new its evidence is."""
         return self.rows("SELECT * FROM freshness ORDER BY agent")
+
+
+def beside(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return a further connection to the tables of *connection*; a bare one knows only how the first one was opened."""
+    name = connection.execute("SELECT current_database()").fetchall()[0][0]
+    own = connection.cursor()
+    own.execute(f'USE "{name}"')
+    return own
 
 
 _SOURCES: Final = """

@@ -5,7 +5,9 @@ By task or workstream measured usage is sliced: each row of `usage_measured` bec
 rest that belongs to none, which together are the row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import MappingProxyType
 from typing import Any, Final
 
 from projections.read import Tables, Window
@@ -15,6 +17,8 @@ from state.vocabulary import ESTIMATING_ORIGINS, FLAGS, TOKEN_CLASSES, TOKEN_TOT
 DIMENSIONS: Final[dict[str, str]] = {
     "day": "day",
     "agent": "agent",
+    "source": "source_class",
+    "provider": "provider",
     "model": "model",
     "session": "session_id",
     "repo": "repo",
@@ -22,6 +26,18 @@ DIMENSIONS: Final[dict[str, str]] = {
     "task": "task_id",
     "workstream": "workstream_id",
     "host": "host",
+}
+
+#: Which rows are asked about: what dimensions (but for day and host) have to be; null for what belongs to none.
+Only = Mapping[str, str | None]
+EVERYTHING: Final[Only] = MappingProxyType({})
+#: By what rows can be chosen.
+CHOOSABLE: Final = tuple(name for name in DIMENSIONS if name not in ("day", "host"))
+
+#: Of which dimensions the rows of a class know nothing: whoever chooses by one of them chooses none of these.
+LACKING: Final[Mapping[str, frozenset[str]]] = {
+    "measured": frozenset({"task", "workstream"}),
+    "superseded": frozenset({"repo", "branch", "task", "workstream"}),
 }
 
 #: What is asked for an answer, the notes beside it included.
@@ -45,42 +61,47 @@ TOKENS: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS)
 _SLICING: Final = frozenset({"task", "workstream"})
 
 
-def measured(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+def measured(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
     """
     Return measured usage grouped by the dimensions *by*; a sum is null where no source stated the part.
 
     By task or workstream ``measurement`` is `allocated` for their shares, and `measured` for what belongs to none.
     """
-    if not _SLICING.isdisjoint(by):
-        rows = _with_repo(_SLICES) if "repo" in by else _SLICES
+    named = {*by, *only}
+    if _SLICING.isdisjoint(by):
+        table = "usage_attributed" if "repo" in named else "usage_measured"
+        rows = _with(_CALLS.format(table=table), named - {"repo"})
     else:
-        rows = _CALLS.format(table="usage_attributed" if "repo" in by else "usage_measured")
-    return _grouped(tables, f"{rows} UNION ALL BY NAME {_HIDDEN_CALLS}", by, window)
+        rows = _with(_SLICES, named)
+    return _grouped(tables, f"{rows} UNION ALL BY NAME {_HIDDEN_CALLS}", by, window, only)
 
 
-def allocated(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+def allocated(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
     """Return the shares of tasks and workstreams, grouped by *by*; their tokens are measured ones."""
-    return _grouped(tables, _with_repo(_SHARES) if "repo" in by else _SHARES, by, window)
+    return _grouped(tables, _with(_SHARES, {*by, *only}), by, window, only)
 
 
-def estimated(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+def estimated(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
     """Return what was only estimated, grouped by *by*; a sum is null where nobody even guessed the part."""
-    return _grouped(tables, "SELECT *, 1 AS calls FROM usage_estimated", by, window)
+    rows = "SELECT *, seq AS value_seq, 1 AS calls FROM usage_estimated"
+    return _grouped(tables, _with(rows, {*by, *only} - {"repo"}), by, window, only)
 
 
-def estimated_tokens(tables: Tables, window: Window) -> int:
+def estimated_tokens(tables: Tables, window: Window, only: Only = EVERYTHING) -> int:
     """Return how many tokens were only estimated, for a note where they are not shown."""
     if not tables.rows(_ANY_ESTIMATE):
         return 0  # nearly always: whether one counts costs more than to see that there is none
-    return estimated(tables, (), window)[0]["total_tokens"] or 0
+    return estimated(tables, (), window, only)[0]["total_tokens"] or 0
 
 
-def superseded(tables: Tables, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+def superseded(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
     """Return superseded statements grouped by *by*; for a running total the tokens are null."""
-    return _grouped(tables, _STATEMENTS, by, window)
+    named = {*by, *only}
+    rows = _with(_with_source(_STATEMENTS) if "source" in named else _STATEMENTS, named - {"repo"})
+    return _grouped(tables, rows, by, window, only)
 
 
-def _grouped(tables: Tables, rows: str, by: Sequence[str], window: Window) -> list[dict[str, Any]]:
+def _grouped(tables: Tables, rows: str, by: Sequence[str], window: Window, only: Only) -> list[dict[str, Any]]:
     """Return sums of *rows*, one for each group, also of the classes in it; without dimensions one sum of all."""
     dimensions = [DIMENSIONS[name] for name in by]
     names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
@@ -90,14 +111,45 @@ def _grouped(tables: Tables, rows: str, by: Sequence[str], window: Window) -> li
     selected = [*names, *(["measurement"] if by else []), "CAST(coalesce(sum(calls), 0) AS BIGINT) AS calls"]
     grouping = f"GROUP BY {', '.join(groups)} ORDER BY {', '.join(groups)}" if by else ""
     select = ", ".join((*selected, *sums, *flags))
-    query = f"WITH rows_ AS ({_NOTHING} UNION ALL BY NAME {rows}), {_WINDOWED} SELECT {select} FROM windowed {grouping}"  # noqa: S608 - constants
+    chosen = " AND ".join(["true", *(f"{DIMENSIONS[name]} IS NOT DISTINCT FROM $only_{name}" for name in only)])
+    asked = f"WITH rows_ AS ({_NOTHING} UNION ALL BY NAME {rows}), {_WINDOWED}"
+    query = f"{asked} SELECT {select} FROM windowed WHERE {chosen} {grouping}"  # noqa: S608 - constants
     parameters = {"timezone": window.timezone, "since": window.since, "until": window.until}
-    return tables.rows(query, parameters)
+    return tables.rows(query, parameters | {f"only_{name}": value for name, value in only.items()})
+
+
+def _with(rows: str, named: AbstractSet[str]) -> str:
+    """Return *rows* with the columns of those dimensions that are looked up only where they are named."""
+    if "repo" in named:
+        rows = _with_repo(rows)
+    return _with_provider(rows) if "provider" in named else rows
 
 
 def _with_repo(rows: str) -> str:
     return f"SELECT s.*, a.repo FROM ({rows}) AS s LEFT JOIN usage_attributed AS a ON s.value_seq = a.value_seq"  # noqa: S608 - constants
 
+
+def _with_provider(rows: str) -> str:
+    return f"""
+        SELECT s.*, coalesce(r.provider, p.provider) AS provider
+        FROM ({rows}) AS s
+        LEFT JOIN token_reports AS r ON s.value_seq = r.seq
+        LEFT JOIN ({_PROVIDERS}) AS p ON s.agent = p.agent AND s.session_id = p.session_id
+    """  # noqa: S608 - constants
+
+
+def _with_source(rows: str) -> str:
+    return f"SELECT s.*, e.source_class FROM ({rows}) AS s LEFT JOIN events AS e ON s.seq = e.seq"  # noqa: S608 - constants
+
+
+#: Who provided the calls of a session, where its log says so, and says one.
+_PROVIDERS: Final = """
+    SELECT agent, session_id, any_value(model_provider) AS provider
+    FROM events
+    WHERE model_provider IS NOT NULL
+    GROUP BY agent, session_id
+    HAVING count(DISTINCT model_provider) = 1
+"""
 
 #: A row with every column that may be asked for, so that a class without one has it null; and no such row.
 _NOTHING: Final = f"""
@@ -141,7 +193,7 @@ _HIDDEN_CALLS: Final = """
 """
 
 _STATEMENTS: Final = """
-    SELECT *, source_created_at AS called_at, 1 AS calls
+    SELECT *, seq AS value_seq, source_created_at AS called_at, 1 AS calls
     FROM usage_superseded
     WHERE reason <> 'same_line'
 """

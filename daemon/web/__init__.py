@@ -1,1 +1,1 @@
-"""The local HTTP API: every write is a file put into the inbox, whether a daemon lives or not."""
+"""The local HTTP API: reads what was published; every write is a file put into the inbox, daemon or not."""

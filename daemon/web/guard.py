@@ -37,8 +37,8 @@ class Access:
         hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         return cls(hosts, frozenset(f"http://{host}" for host in hosts), token)
 
-    def refusal(self, headers: Headers) -> RequestCode | None:
-        """Return why a request may not be answered; ``None`` when it may."""
+    def refusal(self, headers: Headers, *, is_open: bool = False) -> RequestCode | None:
+        """Return why a request may not be answered; ``None`` when it may. What *is_open* asks for no token."""
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1:
             return "missing_host"
@@ -46,7 +46,7 @@ class Access:
             return "foreign_host"
         if any(origin not in self.origins for origin in origins):
             return "foreign_origin"
-        return None if self._knows_token(headers.getlist("authorization")) else "needs_token"
+        return None if is_open or self._knows_token(headers.getlist("authorization")) else "needs_token"
 
     def _knows_token(self, stated: Sequence[str]) -> bool:
         if self.token is None:
@@ -58,17 +58,19 @@ class Access:
 class Guard:
     """Lets through what may be asked, puts our headers on every answer, and tells no caller of a defect of ours."""
 
-    def __init__(self, app: ASGIApp, access: Access, journal: Journal) -> None:
+    def __init__(self, app: ASGIApp, access: Access, journal: Journal, open_paths: frozenset[str]) -> None:
         self._app = app
         self._access = access
         self._journal = journal
+        self._open_paths = open_paths
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        code = self._access.refusal(Headers(scope=scope))
+        is_open = scope["path"] in self._open_paths and scope["method"] in ("GET", "HEAD")
+        code = self._access.refusal(Headers(scope=scope), is_open=is_open)
         if code is None and self._requests >= REQUESTS_MAX:
             code = "busy"
         if code is not None:

@@ -8,7 +8,7 @@ import re
 import secrets
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,8 @@ from state.errors import TallystickError
 from state.files import SAFE_FLAGS, as_known, write_aside
 
 LOOPBACK: Final = "127.0.0.1"
+#: Descriptor of the first socket that a service manager hands over.
+_FIRST_INHERITED: Final = 3
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,6 +31,12 @@ class AlreadyServed(TallystickError):
 class CannotListen(TallystickError):
     """
     The API cannot listen there. Choose another --socket (a path of at most 107 bytes, where nothing else is) or --port.
+    """
+
+
+class SocketUnsafe(TallystickError):
+    """
+    What was handed over is not one socket of this user alone. Its unit needs one ListenStream=, and SocketMode=0600.
     """
 
 
@@ -106,6 +114,39 @@ def _bind(listener: socket.socket, path: Path) -> None:
         raise CannotListen(path=path, reason=reason) from None
     finally:
         os.umask(umask)
+
+
+def inherited_socket(environment: Mapping[str, str]) -> socket.socket | None:
+    """
+    Return the socket that a service manager hands over (`LISTEN_FDS`, sd_listen_fds(3)); null when there is none.
+
+    Raises:
+        SocketUnsafe: Others than its owner may open it, or other hosts reach it.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    if environment.get("LISTEN_FDS") != "1":
+        raise SocketUnsafe(sockets=environment.get("LISTEN_FDS", "")[:8])
+    listener = socket.socket(fileno=_FIRST_INHERITED)
+    os.set_inheritable(_FIRST_INHERITED, False)
+    if not _is_ours(listener):
+        raise SocketUnsafe(family=listener.family.name)
+    return listener
+
+
+def _is_ours(listener: socket.socket) -> bool:
+    if listener.type != socket.SOCK_STREAM or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return False
+    if listener.family == socket.AF_INET:
+        return bool(listener.getsockname()[0] == LOOPBACK)
+    if listener.family != socket.AF_UNIX or not isinstance(listener.getsockname(), str):
+        return False  # a name in the abstract namespace has neither owner nor mode
+    try:
+        status = Path(listener.getsockname()).lstat()
+    except (OSError, ValueError):
+        return False
+    is_own = stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid()
+    return is_own and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
 @contextmanager

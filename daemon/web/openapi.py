@@ -1,5 +1,6 @@
 """What the API is, as OpenAPI 3.1: made of the models that it checks with."""
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final, get_args
@@ -7,8 +8,11 @@ from typing import Any, Final, get_args
 from pydantic.json_schema import models_json_schema
 
 from daemon.posts import POSTS_MAX, SPELLINGS, OldTokens, Sending, Spelling
-from daemon.web.answers import Error, Fates, RequestCode, StatementCode, status_of
+from daemon.web.answers import FAILURES, Error, Fates, RequestCode, StatementCode, status_of, status_of_failure
 from daemon.web.bodies import WAIT_SECONDS_MAX
+from daemon.web.parameters import Parameter, Text
+from daemon.web.questions import QUESTIONS, Question
+from daemon.web.reads import PREFIX
 from daemon.web.writes import RECEIPT, WRITES
 from state.evidence import MESSAGES
 
@@ -38,6 +42,8 @@ _FREE: Final[Schema] = {"type": ["string", "null"]}
 #: What a request may be refused for, whatever it states.
 _REFUSED_WRITE: Final = tuple(code for code in get_args(RequestCode) if code not in ("not_found", "wrong_method"))
 _REFUSED_READ: Final = tuple(code for code in _REFUSED_WRITE if code not in ("too_slow", "not_json", "not_durable"))
+#: What a parameter may be refused for.
+_REFUSED_QUESTION: Final = ("unknown_field", "invalid_field", "out_of_range", "contradicts")
 
 
 def document() -> Schema:
@@ -45,11 +51,7 @@ def document() -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "tallystick", "version": version("tallystick"), "description": _DESCRIPTION},
-        "paths": {
-            **{path: {"post": _write(path, kind)} for path, kind in WRITES.items()},
-            RECEIPT: {"get": _receipt()},
-            "/openapi.json": {"get": _itself()},
-        },
+        "paths": _paths(),
         "components": {
             "schemas": {
                 **{_NAMES[kind]: statement(spelling) for kind, spelling in SPELLINGS.items()},
@@ -63,7 +65,15 @@ def document() -> Schema:
     }
 
 
+def _paths() -> Schema:
+    paths: dict[str, Schema] = {path: {"post": _write(path, kind)} for path, kind in WRITES.items()}
+    for question in QUESTIONS:
+        paths.setdefault(path_of(question), {})["get"] = _read(question)
+    return paths | {RECEIPT: {"get": _receipt()}, "/openapi.json": {"get": _itself()}}
+
+
 _DESCRIPTION: Final = (
+    "Reads of what was published, each the document that a command prints with --json; docs/api.md has them. "
     "Writes of token events, task events, activity, repositories and allocations. On a unix socket its mode decides "
     "who may ask; on a loopback port a token does. docs/http.md says what becomes of a write."
 )
@@ -131,6 +141,40 @@ def _receipt() -> Schema:
     }
 
 
+def path_of(question: Question) -> str:
+    """Return where a question is asked."""
+    return PREFIX + re.sub(r"{(\w+):path}", r"{\1}", question.path)
+
+
+def _read(question: Question) -> Schema:
+    named = re.findall(r"{(\w+):path}", question.path)
+    places = [_parameter(Text(name, "its name"), "path") for name in named]
+    told = {"type": "object", "required": ["schema"], "properties": {"schema": {"const": question.schema}}}
+    answer = {"description": question.what, "content": {"application/json": {"schema": told}}}
+    known = {} if question.depends == "moment" else {"304": {"description": "the answer of that `ETag` still holds"}}
+    return {
+        "operationId": "read_" + "_".join(re.findall(r"[a-z]+", path_of(question).removeprefix(PREFIX))),
+        "summary": question.what,
+        "description": f"What `tallystick {question.command} --json` prints.",
+        "parameters": [
+            *places,
+            *(_parameter(each, "query") for each in question.parameters),
+            *([_TAG] if known else []),
+        ],
+        "responses": {"200": answer, **known, **_refusals((*_REFUSED_READ, *_REFUSED_QUESTION, *FAILURES.values()))},
+    }
+
+
+def _parameter(parameter: Parameter, place: str) -> Schema:
+    return {
+        "name": parameter.name,
+        "in": place,
+        "description": parameter.what,
+        "schema": parameter.schema,
+        **({"required": True} if place == "path" else {}),
+    }
+
+
 def _itself() -> Schema:
     answer = {"description": "this document", "content": {"application/json": {"schema": {"type": "object"}}}}
     return {
@@ -145,6 +189,12 @@ _WAIT: Final[Schema] = {
     "in": "query",
     "description": "how long to wait for the outcome, in seconds; without it nobody waits",
     "schema": {"type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX},
+}
+_TAG: Final[Schema] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "`ETag` of an answer that the caller has",
+    "schema": {"type": "string"},
 }
 _KEY: Final[Schema] = {
     "name": "Idempotency-Key",
@@ -163,10 +213,11 @@ def _told() -> Schema:
 
 
 def _refusals(codes: tuple[Any, ...]) -> Schema:
+    failures = {code: status_of_failure(kind) for kind, code in FAILURES.items()}
     by_status: dict[str, list[str]] = {}
     for code in codes:
-        by_status.setdefault(str(status_of(code)), []).append(code)
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+        by_status.setdefault(str(failures.get(code) or status_of(code)), []).append(code)
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {
         status: {"description": "refused: " + ", ".join(named), "content": content}
         for status, named in sorted(by_status.items())

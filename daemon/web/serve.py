@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -14,13 +15,13 @@ import uvicorn
 from daemon import show
 from daemon.journal import open_journal
 from daemon.memory import leave_no_core
+from daemon.notify import Notify
 from daemon.options import BadOption
 from daemon.settings import Settings
 from daemon.web.app import application
 from daemon.web.connections import Connection
 from daemon.web.guard import Access
-from daemon.web.listening import LOOPBACK, access_token, loopback_port, unix_socket
-from state.paths import StatePaths
+from daemon.web.listening import LOOPBACK, access_token, inherited_socket, loopback_port, unix_socket
 
 #: How long requests may go on after the end was asked for, in seconds.
 _END_SECONDS: Final = 5
@@ -28,24 +29,42 @@ _PORT_MAX: Final = 65_535
 
 
 def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
-    """Answer on a unix socket, or on a loopback port, until SIGTERM or SIGINT; say on stdout where."""
+    """
+    Answer until SIGTERM or SIGINT; say on stdout where.
+
+    That is a unix socket, a loopback port, or, where neither is named, what a service manager hands over.
+    """
     leave_no_core()
     paths = settings.state
     paths.create()
+    handed = inherited_socket(os.environ) if socket_path is None and port is None else None
+    if handed is not None:
+        with handed:
+            return _answer_handed(settings, handed)
     if port is not None:
         if port > _PORT_MAX:
             raise BadOption(option="--port", can_be=f"0 to {_PORT_MAX}")
         token = access_token(paths.api_token)
         with loopback_port(port) as listener:
-            number = listener.getsockname()[1]
-            return _answer(paths, listener, Access.on_port(number, token), f"http://{LOOPBACK}:{number}")
-    path = Path(socket_path).absolute() if socket_path else paths.api_socket
+            return _answer_on_port(settings, listener, token)
+    path = Path(socket_path).absolute() if socket_path else settings.api_socket
     with unix_socket(path) as listener:
-        return _answer(paths, listener, Access(), str(path))
+        return _answer(settings, listener, Access(), str(path))
 
 
-def _answer(paths: StatePaths, listener: socket.socket, access: Access, where: str) -> int:
-    app = application(paths, access, open_journal(), lambda: server.should_exit)
+def _answer_handed(settings: Settings, listener: socket.socket) -> int:
+    if listener.family == socket.AF_INET:
+        return _answer_on_port(settings, listener, access_token(settings.state.api_token))
+    return _answer(settings, listener, Access(), str(listener.getsockname()))
+
+
+def _answer_on_port(settings: Settings, listener: socket.socket, token: str) -> int:
+    number = listener.getsockname()[1]
+    return _answer(settings, listener, Access.on_port(number, token), f"http://{LOOPBACK}:{number}")
+
+
+def _answer(settings: Settings, listener: socket.socket, access: Access, where: str) -> int:
+    app = application(settings, access, open_journal(), lambda: server.should_exit)
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -84,3 +103,4 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         show.out(self._where)
         show.flush()
+        Notify(os.environ).tell("READY=1")

@@ -28,7 +28,8 @@ from daemon.web.answers import HEADERS
 from daemon.web.app import application
 from daemon.web.connections import CONNECTIONS_MAX
 from daemon.web.guard import REQUESTS_MAX, Access
-from daemon.web.openapi import document
+from daemon.web.openapi import document, path_of
+from daemon.web.questions import QUESTIONS
 from daemon.web.writes import RECEIPT, WRITES
 from state.paths import StatePaths
 from tests.daemon.conftest import Host
@@ -80,7 +81,7 @@ def is_documented(method: str, path: str, answer: Answer) -> list[str]:
     operation = DOCUMENT["paths"][path][method.lower()]
     if str(answer.status) not in operation["responses"]:
         return [f"{answer.status} is not documented"]
-    schema = operation["responses"][str(answer.status)]["content"]["application/json"]["schema"]
+    schema = operation["responses"][str(answer.status)]["content"][answer.headers["content-type"]]["schema"]
     return faults(answer.document, schema, DOCUMENT)
 
 
@@ -95,7 +96,7 @@ def test_document_is_served_and_names_every_route(server: Served) -> None:
 
     assert (200, DOCUMENT) == (answer.status, answer.document)
     assert "3.1.0" == DOCUMENT["openapi"]
-    assert {*WRITES, RECEIPT, "/openapi.json"} == set(DOCUMENT["paths"])
+    assert {*WRITES, RECEIPT, "/openapi.json", *map(path_of, QUESTIONS)} == set(DOCUMENT["paths"])
     assert set(VALID) == set(WRITES)
 
 
@@ -342,7 +343,7 @@ def test_headers_decide(server: Served, headers: dict[str, str], expected: tuple
 @pytest.mark.parametrize(
     ("method", "path", "expected"),
     [
-        ("GET", "/", (404, "not_found")),
+        ("GET", "/index.html", (404, "not_found")),
         ("POST", "/api/v1/token-events/", (404, "not_found")),
         ("POST", "/api/v1//token-events", (404, "not_found")),
         ("POST", "/api/v1/%2e%2e/token-events", (404, "not_found")),
@@ -730,9 +731,10 @@ def test_a_defect_of_ours_is_told_by_its_place_and_not_by_its_words(host: Host) 
         "query_string": b"wait=1",
         "headers": [(b"host", b"x"), (b"content-type", b"application/json")],
     }
-    asyncio.run(application(host.state, Access(), journal, broken)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(application(host.settings, Access(), journal, broken)(scope, receive, send))  # type: ignore[arg-type]
 
-    answer = Answer(sent[0]["status"], {}, sent[1]["body"])
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    answer = Answer(sent[0]["status"], headers, sent[1]["body"])
     assert (500, ("internal", None, None)) == (answer.status, answer.error)
     assert [] == is_documented("POST", TOKENS, answer)
     ((event, fields),) = journal
