@@ -6,10 +6,11 @@ Writes the parts of the documentation that the code knows better: `make docs`.
 
 import json
 import re
+from collections.abc import Mapping
 from inspect import cleandoc
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -23,6 +24,10 @@ from daemon.message import Envelope
 from daemon.posts import OldTokens, Sending
 from daemon.repo_answers import NEXT_STEPS
 from daemon.web import answers
+from daemon.web.openapi import path_of
+from daemon.web.parameters import Parameter
+from daemon.web.questions import QUESTIONS, Question
+from daemon.web.reads import PREFIX
 from projections.build import Projection
 from projections.catalog import Relation, relations
 from projections.findings import rules
@@ -100,6 +105,8 @@ def rendered(text: str) -> str:
         "old_tokens": lambda: _rows(OldTokens),
         "states": lambda: _word_rows("State", answers.State, Path(answers.__file__).read_text("utf-8")),
         "request_codes": _request_codes,
+        "questions": _questions,
+        "failures": _failures,
         "health_rules": _health_rules,
         "finding_rules": _finding_rules,
         "settings": _settings,
@@ -264,6 +271,48 @@ def _request_codes() -> str:
     return re.sub(
         r"^\| `(\w+)` ", lambda match: f"| {answers.STATUS[match[1]]} `{match[1]}` ", words, flags=re.MULTILINE
     )
+
+
+def _questions() -> str:
+    """Return every question with its command, and what may be asked with it."""
+    rows = "\n".join(
+        f"| `{path_of(each).removeprefix(PREFIX)}` | {each.what} | `{each.command}` | {_asked_with(each)} |"
+        for each in QUESTIONS
+    )
+    said = {each.name: each for question in QUESTIONS for each in question.parameters if not _is_filter(each)}
+    table = "\n".join(f"| `{name}` | {_bounds(each.schema)} | {each.what} |" for name, each in said.items())
+    return (
+        f"| route | answers | as `tallystick` | parameters |\n|---|---|---|---|\n{rows}\n\n"
+        f"A parameter that is named like a column or a dimension chooses rows that have this value there. The others:\n\n"
+        f"| parameter | can be | meaning |\n|---|---|---|\n{table}\n"
+    )
+
+
+def _asked_with(question: Question) -> str:
+    return ", ".join(f"`{each.name}`" for each in question.parameters) or "-"
+
+
+def _is_filter(parameter: Parameter) -> bool:
+    return parameter.what == f"only this {parameter.name}"
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{word}`" for word in schema["enum"])
+    if schema["type"] == "integer":
+        return f"{schema['minimum']} to {schema['maximum']:,}; {schema['default']:,} when not given"
+    if "pattern" in schema:
+        words = re.findall(r"\w+", schema["pattern"].partition(")")[0])
+        return "of " + ", ".join(f"`{word}`" for word in words) + ", with commas"
+    return "`true`, `false`" if schema["type"] == "boolean" else f"text of at most {schema['maxLength']:,} characters"
+
+
+def _failures() -> str:
+    rows = "\n".join(
+        f"| {answers.status_of_failure(kind)} `{code}` | {' '.join(answers.words(kind))} |"
+        for kind, code in answers.FAILURES.items()
+    )
+    return f"| code | meaning |\n|---|---|\n{rows}\n"
 
 
 def _heartbeat() -> str:

@@ -207,7 +207,7 @@ def failed(error: TallystickError) -> JSONResponse:
     if code is None:
         return refused("unavailable")
     headers = {"retry-after": "1"} if isinstance(error, NothingPublished | TablesUnusable | QuestionTooLong) else None
-    return _refusal(code, status_of_failure(type(error)), _words(type(error)), Problem(code=code), headers)
+    return _refusal(code, status_of_failure(type(error)), words(type(error)), Problem(code=code), headers)
 
 
 def _refusal(
@@ -218,7 +218,7 @@ def _refusal(
     return JSONResponse(document.model_dump(by_alias=True), status, headers, "application/problem+json")
 
 
-def _words(kind: type[TallystickError]) -> tuple[str, str]:
+def words(kind: type[TallystickError]) -> tuple[str, str]:
     """Return what happened and what to do: the first sentence of the docstring, and the rest of its paragraph."""
     text = " ".join((inspect.getdoc(kind) or f"{kind.__name__}.").split("\n\n", maxsplit=1)[0].split())
     title, _, rest = text.partition(". ")

@@ -106,7 +106,7 @@ class Served:
 def served(state: StatePaths, *options: str, wrapper: tuple[str, ...] = ()) -> Iterator[Served]:
     """Give a running server; however the test ends, none is left."""
     with tempfile.TemporaryDirectory(prefix="ts-") as short:
-        where = () if options else ("--socket", str(Path(short) / "api.sock"))
+        where = () if options or wrapper else ("--socket", str(Path(short) / "api.sock"))
         server = Served(state, *where, *options, wrapper=wrapper)
         try:
             assert server.where, server.process.communicate()[1]
