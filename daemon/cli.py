@@ -158,7 +158,9 @@ def _verb(
 
 def _grouping(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--by", default="agent", help="day,agent,model,session,repo,branch,task,workstream,host (default agent)"
+        "--by",
+        default="agent",
+        help="day,agent,source,provider,model,session,repo,branch,task,workstream,host (default agent)",
     )
     parser.add_argument("--since", help="from this day or time on, or a duration back from now (30d, 12h)")
     parser.add_argument("--until", help="before this day or time")

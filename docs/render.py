@@ -283,7 +283,7 @@ def _questions() -> str:
     table = "\n".join(f"| `{name}` | {_bounds(each.schema)} | {each.what} |" for name, each in said.items())
     return (
         f"| route | answers | as `tallystick` | parameters |\n|---|---|---|---|\n{rows}\n\n"
-        f"A parameter that is named like a column or a dimension chooses rows that have this value there. The others:\n\n"
+        "A parameter named like a column or a dimension chooses rows that have this value there. The others:\n\n"
         f"| parameter | can be | meaning |\n|---|---|---|\n{table}\n"
     )
 

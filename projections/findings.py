@@ -35,6 +35,4 @@ def findings(tables: Tables) -> list[dict[str, Any]]:
     with tables.own() as own:
         for relation in (*read_by_several(parts), *parts):
             own.execute(f"CREATE TEMP TABLE {relation.name} AS {relation.sql}")
-        asked = own.execute(_WORST_FIRST.format(findings=whole.sql))
-        names = [column[0] for column in asked.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in asked.fetchall()]
+        return tables.fetched(own.execute(_WORST_FIRST.format(findings=whole.sql)))

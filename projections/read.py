@@ -30,6 +30,14 @@ class TablesUnusable(TallystickError):
     exit_code = 3
 
 
+class QuestionTooLarge(TallystickError):
+    """
+    The answer is larger than what is given at once. Ask about less: fewer days, one session, fewer dimensions.
+    """
+
+    exit_code = 2
+
+
 #: A question reads our tables and nothing else: no other file, no network, no extension.
 _CLOSED: Final[dict[str, str | bool | int | float | list[str]]] = {
     "enable_external_access": "false",
@@ -75,15 +83,23 @@ class Tables:
         if stored != (layout(),):
             self.connection.close()
             raise TablesUnusable(path=path)
-        self._further: list[duckdb.DuckDBPyConnection] = []
+        self._begin(None)
 
     @classmethod
-    def over(cls, connection: duckdb.DuckDBPyConnection) -> Self:
-        """Return tables over a connection to them that is open already, and closed with them."""
+    def over(cls, connection: duckdb.DuckDBPyConnection, rows_max: int | None = None) -> Self:
+        """
+        Return tables over a connection to them that is open already, and closed with them.
+
+        A question whose answer has more than *rows_max* rows is refused.
+        """
         tables = cls.__new__(cls)
         tables.connection = connection
-        tables._further = []  # noqa: SLF001 - its own
+        tables._begin(rows_max)  # noqa: SLF001 - its own
         return tables
+
+    def _begin(self, rows_max: int | None) -> None:
+        self._rows_max = rows_max
+        self._further: list[duckdb.DuckDBPyConnection] = []
 
     def __enter__(self) -> Self:
         return self
@@ -108,9 +124,20 @@ class Tables:
 
     def rows(self, query: str, parameters: Any = ()) -> list[dict[str, Any]]:  # noqa: ANN401 - by place or by name
         """Return the rows of *query* as dictionaries, column by column."""
-        cursor = self.connection.execute(query, parameters)
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return self.fetched(self.connection.execute(query, parameters))
+
+    def fetched(self, asked: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+        """
+        Return the rows of what was asked as dictionaries.
+
+        Raises:
+            QuestionTooLarge: There are more than these tables give.
+        """
+        names = [column[0] for column in asked.description or ()]
+        rows = asked.fetchall() if self._rows_max is None else asked.fetchmany(self._rows_max + 1)
+        if self._rows_max is not None and len(rows) > self._rows_max:
+            raise QuestionTooLarge
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def head(self) -> Head:
         """Return up to where the tables hold the log."""

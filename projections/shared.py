@@ -24,6 +24,8 @@ _BOUNDS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
+#: Of one query; a person asks for no more at once, and a program for page after page.
+_ROWS_MAX: Final = 50_000
 #: Said once the file is attached: from then on no other one is read, and nothing of this is changed.
 _CLOSING: Final = ("SET enable_external_access = false", "SET lock_configuration = true")
 
@@ -61,7 +63,7 @@ class SharedTables:
 
     def tables(self) -> Tables:
         """Return tables for one who asks; they are closed by them."""
-        return Tables.over(beside(self._connection))
+        return Tables.over(beside(self._connection), _ROWS_MAX)
 
     def close(self) -> None:
         """Close the file; everybody is done with it."""

@@ -14,9 +14,9 @@ from daemon.explain import NothingToExplain
 from daemon.findings import NoSuchRule
 from daemon.inbox_client import Outcome
 from daemon.owners import NoSuchOwner
-from daemon.web.publication import QuestionTooLarge, QuestionTooLong
+from daemon.web.publication import QuestionTooLong
 from daemon.window import BadTime, BadZone, EmptyWindow
-from projections.read import NothingPublished, TablesUnusable
+from projections.read import NothingPublished, QuestionTooLarge, TablesUnusable
 from state.errors import LogBroken, TallystickError
 from state.evidence import Frozen, Receipt
 from state.vocabulary import MessageCode

@@ -127,8 +127,10 @@ def inherited_socket(environment: Mapping[str, str]) -> socket.socket | None:
         return None
     if environment.get("LISTEN_FDS") != "1":
         raise SocketUnsafe(sockets=environment.get("LISTEN_FDS", "")[:8])
-    listener = socket.socket(fileno=_FIRST_INHERITED)
-    os.set_inheritable(_FIRST_INHERITED, False)
+    try:
+        listener = socket.socket(fileno=_FIRST_INHERITED)
+    except OSError as error:
+        raise SocketUnsafe(reason=errno.errorcode.get(error.errno or 0)) from None
     if not _is_ours(listener):
         raise SocketUnsafe(family=listener.family.name)
     return listener

@@ -11,12 +11,12 @@ from typing import Final
 
 import duckdb
 
-from projections.read import Head, NothingPublished, Tables, TablesUnusable
+from projections.read import Head, NothingPublished, QuestionTooLarge, Tables, TablesUnusable
 from projections.shared import SharedTables
 from state.errors import TallystickError
 
 #: So long a question may take, in seconds.
-QUESTION_SECONDS_MAX: Final = 10.0
+QUESTION_SECONDS_MAX: Final = 30.0
 #: How often it is looked whether it is time, in seconds.
 _LOOK_SECONDS: Final = 0.05
 #: The daemon may publish while we open: so often we look again.
@@ -28,12 +28,6 @@ Identity = tuple[int, int, int, int]
 class QuestionTooLong(TallystickError):
     """
     The answer took too long, and was given up. Ask about fewer days or with fewer dimensions; the command waits.
-    """
-
-
-class QuestionTooLarge(TallystickError):
-    """
-    The answer needs more memory than is spent on one. Ask about fewer days or with fewer dimensions.
     """
 
 
@@ -68,7 +62,7 @@ class Publication:
 
         Raises:
             NothingPublished, TablesUnusable: There are none, or they are damaged or of another version.
-            QuestionTooLong, QuestionTooLarge: Time or memory was not enough.
+            QuestionTooLong, QuestionTooLarge: Time or memory was not enough, or the answer has too many rows.
         """
         opened = self._taken()
         try:

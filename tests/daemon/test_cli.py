@@ -156,7 +156,11 @@ def test_superseded_is_shown_beside_and_never_in_the_total(host: Host) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("usage", "--by", "colour"), 2, "can_be=day,agent,model,session,repo,branch,task,workstream,host"),
+        (
+            ("usage", "--by", "colour"),
+            2,
+            "can_be=day,agent,source,provider,model,session,repo,branch,task,workstream,host",
+        ),
         (("usage", "--include", "guesses"), 2, "can_be=estimated,allocated,superseded"),
         (("usage", "--since", "soon"), 2, "30d"),
         (("usage", "--timezone", "Mars/Olympus"), 2, "IANA"),

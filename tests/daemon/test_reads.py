@@ -26,8 +26,9 @@ from daemon.listings import LISTINGS
 from daemon.web import publication as publishing
 from daemon.web.openapi import document, path_of
 from daemon.web.pages import MEDIA_TYPES
-from daemon.web.publication import Publication, QuestionTooLarge, QuestionTooLong
+from daemon.web.publication import Publication, QuestionTooLong
 from daemon.web.questions import QUESTIONS, Question
+from projections.read import QuestionTooLarge
 from projections.shared import SharedTables
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines
 from tests.daemon.live import DEADLINE_SECONDS
@@ -246,14 +247,14 @@ def test_an_answer_is_known_again_until_the_log_goes_on(host: Host) -> None:
 
 def test_a_commit_without_an_event_is_another_answer(host: Host) -> None:
     """
-    A file was read to its end, and nothing of it was worth an event: freshness has changed all the same.
+    A file grew by the half of a line: nothing of it is an event, and how much is unread has changed all the same.
     """
     fill(host)
     path = asked("high-water-marks")
     with serving(host) as server:
         first = server.ask("GET", path)
         with host.claude().open("ab") as file:
-            file.write(b'{"type":"summary"}\n')
+            file.write(b'{"type":"summary"')
         host.ingest()
         changed = server.ask("GET", path, headers={"If-None-Match": first.headers["etag"]})
 
@@ -590,12 +591,22 @@ def test_what_takes_too_long_is_given_up(full: Host, monkeypatch: pytest.MonkeyP
             tables.rows(endless)
         with pytest.raises(QuestionTooLong), publication.reading() as (tables, _), tables.own() as own:
             own.execute(endless)
-        with pytest.raises(QuestionTooLarge), publication.reading() as (tables, _):
-            tables.rows("SELECT list(repeat('x', 100000)) FROM range(100000)")
     with publication.reading() as (tables, head):
         assert head.seq == tables.head().seq
     with pytest.raises(QuestionTooLong), Publication(full.state.published, lambda: True).reading() as (tables, _):
         tables.rows(endless)
+
+
+def test_what_is_too_large_is_refused(full: Host) -> None:
+    """
+    Whether the database has no memory for it or the answer would have none in us; nothing of it is given.
+    """
+    publication = Publication(full.state.published, lambda: False)
+    for question in ("SELECT list(repeat('x', 100000)) FROM range(100000)", "FROM range(60000)"):
+        with pytest.raises(QuestionTooLarge), publication.reading() as (tables, _):
+            tables.rows(question)
+    with publication.reading() as (tables, _):
+        assert 50_000 == len(tables.rows("FROM range(50000)"))
 
 
 def test_a_server_that_is_asked_to_end_gives_up_what_it_is_asked(host: Host) -> None:
@@ -685,7 +696,8 @@ listener.bind(where if family == "AF_UNIX" else (where, 0))
 if family == "AF_UNIX" and where[0] == "/":
     os.chmod(where, int(mode, 8))
 listener.listen()
-os.dup2(listener.fileno(), 3, inheritable=True)
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS=count, LISTEN_PID=str(os.getpid()))
 os.execv(command[0], command)
 """

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from projections.findings import findings, rules
+from projections.read import Tables
 from tests.projections.conftest import Live
 from tests.projections.ledger import NOW, Ledger, call, message, moment, register, report, tokens
 
@@ -118,7 +119,7 @@ def events():
 def met(tmp_path_factory):
     ledger = Ledger(Live(tmp_path_factory.mktemp("met")))
     ledger.write(events())
-    yield findings(ledger.connection)
+    yield findings(Tables.over(ledger.connection))
     ledger.close()
 
 
@@ -181,7 +182,7 @@ def test_tables_that_contradict_themselves_are_found(ledger):
     A statement that beats itself, and a file whose own total is not what was counted: bad tables make these, no log.
     """
     ledger.write([*calls("s"), *calls("other")])
-    assert [] == sessions(findings(ledger.connection), "superseded_counted")
+    assert [] == sessions(findings(Tables.over(ledger.connection)), "superseded_counted")
 
     ledger.connection.execute(
         "INSERT INTO superseded_calls (agent, source_id, seq, by_seq, reason) "
@@ -193,7 +194,7 @@ def test_tables_that_contradict_themselves_are_found(ledger):
         "SELECT 'codex', 'u', '1:1:2', 'totals', 100, 1, 99, 0, NULL"
     )
 
-    found = findings(ledger.connection)
+    found = findings(Tables.over(ledger.connection))
     assert ["s"] == sessions(found, "superseded_counted")
     assert ["residual_tokens:1"] == [
         each for row in found if row["rule"] == "residual" for each in row["evidence"] if each.startswith("residual")
@@ -214,7 +215,7 @@ def test_a_task_whose_tokens_were_measured_before_its_end_is_no_second_count(led
     ]
     ledger.write([*leaked, *later])
 
-    found = [row for row in findings(ledger.connection) if row["rule"] == "fallback_leakage"]
+    found = [row for row in findings(Tables.over(ledger.connection)) if row["rule"] == "fallback_leakage"]
     assert [["estimate:task:ABC-1", "same:task"]] == [
         [each for each in row["evidence"] if each.startswith(("estimate:", "same:"))] for row in found
     ]
