@@ -169,7 +169,7 @@ def _grouping(parser: argparse.ArgumentParser) -> None:
         "--include", default="", help="estimated,allocated,superseded: further classes, never summed with measured"
     )
     only = "only what has this agent, source, provider, model, session, repo, branch, task or workstream; several times"
-    parser.add_argument("--only", action="append", default=[], metavar="NAME=VALUE", help=only)
+    parser.add_argument("--only", action="append", type=_pair, default=[], metavar="NAME=VALUE", help=only)
     parser.add_argument("--unattributed", action="store_true", help="only what belongs to no repository")
 
 
@@ -246,7 +246,7 @@ def _list_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     listed.add_argument("--limit", type=_count, metavar="N", help="how many rows (default: all)")
     listed.add_argument("--descending", action="store_true", help="the last ones first")
     only = "only rows that have this in a column; several times"
-    listed.add_argument("--only", action="append", default=[], metavar="COLUMN=VALUE", help=only)
+    listed.add_argument("--only", action="append", type=_pair, default=[], metavar="COLUMN=VALUE", help=only)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:
@@ -256,7 +256,7 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
         after=options.after,
         rows_max=options.limit,
         order="descending" if options.descending else "ascending",
-        only=_pairs(options.only),
+        only=dict(options.only),
     )
     return show_listing(settings, options.what, page, as_json=options.json)
 
@@ -544,7 +544,7 @@ def _usage(options: argparse.Namespace, settings: Settings) -> int:
         timezone=options.timezone,
         include=_words(options.include),
         as_of=options.as_of,
-        only={**_pairs(options.only), **({"repo": None} if options.unattributed else {})},
+        only={**dict(options.only), **({"repo": None} if options.unattributed else {})},
     )
     return usage(settings, question, as_json=options.json)
 
@@ -842,8 +842,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    return {name: value for name, _, value in (text.partition("=") for text in texts)}
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not (name and value):
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    return name, value
 
 
 def _words(text: str) -> tuple[str, ...]:

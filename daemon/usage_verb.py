@@ -128,8 +128,13 @@ def usage_document(
     by = tuple(dict.fromkeys(by))
     head = tables.head()
     chosen = _classes(("measured", *include) if classes is None else classes, only)
-    rows = _shown(_rows(tables, by, window, chosen, only) if head.seq is not None else [], rows_max)
-    totals = {name: _total(tables, window, name, only) if name in chosen else {} for name in CLASSES}
+    found = _found(tables, by, window, chosen, only)
+    every = [_usage_row(by, row, name) for name, group in found.items() for row in group if head.seq is not None]
+    rows = _shown(every, rows_max)
+    totals = {
+        name: _usage_row((), _total(tables, by, window, name, only, found.get(name)), name) if name in chosen else {}
+        for name in CLASSES
+    }
     return {
         "schema": "tallystick.usage/1",
         "as_of": {
@@ -155,19 +160,26 @@ def _classes(asked: Collection[str], only: Only) -> tuple[str, ...]:
     return tuple(name for name in CLASSES if name in wanted and LACKING.get(name, frozenset()).isdisjoint(only))
 
 
-def _rows(
+def _found(
     tables: Tables, by: Sequence[str], window: Window, classes: Sequence[str], only: Only
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the groups of each class; where measured rows are sliced, the shares are among them already."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for name in classes:
-        # By task, measured rows are the shares too, and what is left.
-        if name != "allocated" or not any(row["measurement"] == "allocated" for row in rows):
-            rows += [_usage_row(by, row, name) for row in _ASKED[name](tables, by, window, only)]
-    return rows
+        if name != "allocated" or not any(row.get("measurement") == name for row in found.get("measured", ())):
+            found[name] = _ASKED[name](tables, by, window, only)
+    return found
 
 
-def _total(tables: Tables, window: Window, name: str, only: Only) -> dict[str, Any]:
-    return _usage_row((), _ASKED[name](tables, (), window, only)[0], name)
+def _total(
+    tables: Tables, by: Sequence[str], window: Window, name: str, only: Only, groups: list[dict[str, Any]] | None
+) -> dict[str, Any]:
+    """Return the sum of a class: of its groups, unless they slice calls, whose marks would count with each part."""
+    if groups is None or (name == "measured" and not LACKING[name].isdisjoint(by)):
+        return _ASKED[name](tables, (), window, only)[0]
+    columns = (*TOKENS, *FLAGS, "calls")
+    stated = {column: [row[column] for row in groups if row[column] is not None] for column in columns}
+    return {column: sum(values) if values or column not in TOKENS else None for column, values in stated.items()}
 
 
 def _shown(rows: list[dict[str, Any]], rows_max: int | None) -> tuple[list[dict[str, Any]], int]:

@@ -19,7 +19,7 @@ _NAME: Final = "published"
 #: So much is spent on answers, whoever asks. What does not fit is refused, not put on the disk.
 _BOUNDS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": "2",
-    "memory_limit": "512MB",
+    "memory_limit": "2GB",
     "temp_directory": "",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",

@@ -83,14 +83,14 @@ def allocated(tables: Tables, by: Sequence[str], window: Window, only: Only = EV
 
 def estimated(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
     """Return what was only estimated, grouped by *by*; a sum is null where nobody even guessed the part."""
+    if not tables.rows(_ANY_ESTIMATE):
+        return _grouped(tables, _NOTHING, by, window, only)  # nearly always: to count them costs more than to see that
     rows = "SELECT *, seq AS value_seq, 1 AS calls FROM usage_estimated"
     return _grouped(tables, _with(rows, {*by, *only} - {"repo"}), by, window, only)
 
 
 def estimated_tokens(tables: Tables, window: Window, only: Only = EVERYTHING) -> int:
     """Return how many tokens were only estimated, for a note where they are not shown."""
-    if not tables.rows(_ANY_ESTIMATE):
-        return 0  # nearly always: whether one counts costs more than to see that there is none
     return estimated(tables, (), window, only)[0]["total_tokens"] or 0
 
 

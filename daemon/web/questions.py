@@ -82,8 +82,8 @@ class Question:
         what: What it answers, in half a sentence.
         command: The command that prints the same with `--json`.
         parameters: What may be asked with it.
-        answer: Makes the document.
-        without_tables: Makes it where no tables were published; null where that is a failure.
+        answer: Makes the document of the published tables; null where they are not asked.
+        without_tables: Makes it without them, where none were published yet; null where that is a failure.
         depends: On what it depends besides its parameters.
         is_slow: Whether it may take long, so that one is answered after the other.
     """
@@ -92,7 +92,7 @@ class Question:
     schema: str
     what: str
     command: str
-    answer: Callable[[Asked, Tables], Mapping[str, Any]]
+    answer: Callable[[Asked, Tables], Mapping[str, Any]] | None
     parameters: tuple[Parameter, ...] = ()
     without_tables: Callable[[Asked], Mapping[str, Any]] | None = None
     depends: Depends = "log"
@@ -269,7 +269,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
         "tallystick.health/1",
         "how it is: `ok`, `warning`, `critical` or `unknown`, and each finding with its next step",
         "health",
-        lambda asked, _: _health(asked),
+        None,
         without_tables=_health,
         depends="moment",
     ),

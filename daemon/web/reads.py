@@ -24,7 +24,7 @@ from daemon.web.parameters import Text, given
 from daemon.web.publication import QUESTION_SECONDS_MAX, Publication, QuestionTooLong
 from daemon.web.questions import QUESTIONS, Asked, Question
 from projections.catalog import layout
-from projections.read import Head, NothingPublished
+from projections.read import Head, NothingPublished, Tables
 from state.errors import TallystickError
 
 PREFIX: Final = "/api/v1/"
@@ -39,6 +39,7 @@ _KEPT_BYTES_MAX: Final = 16 * 1024 * 1024
 _TAG: Final = re.compile(r'"[^"]*"|\*')
 
 Answer = Callable[[Request], Awaitable[Response]]
+OfTables = Callable[[Asked, Tables], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +111,24 @@ class Reads:
             raise QuestionTooLong from None
 
     def _told(self, question: Question, asked: Asked, stated: str) -> Told:
-        try:
-            with self._publication.reading() as (tables, head):
-                tag = _tag(question, asked, head)
-                if tag is None:
-                    return Told(_encoded(question.answer(asked, tables)), None)
-                if _is_known(tag, stated):
-                    return Told(None, tag)
-                content = self._kept.get(tag) or _encoded(question.answer(asked, tables))
-                self._kept.put(tag, content)
-                return Told(content, tag)
-        except NothingPublished:
-            if question.without_tables is None:
-                raise
-            return Told(_encoded(question.without_tables(asked)), None)
+        if question.answer is not None:
+            try:
+                with self._publication.reading() as (tables, head):
+                    return self._told_of(tables, _tag(question, asked, head), question.answer, asked, stated)
+            except NothingPublished:
+                if question.without_tables is None:
+                    raise
+        assert question.without_tables is not None  # noqa: S101 - who asks no tables answers without them
+        return Told(_encoded(question.without_tables(asked)), None)
+
+    def _told_of(self, tables: Tables, tag: str | None, answer: OfTables, asked: Asked, stated: str) -> Told:
+        if tag is None:
+            return Told(_encoded(answer(asked, tables)), None)
+        if _is_known(tag, stated):
+            return Told(None, tag)
+        content = self._kept.get(tag) or _encoded(answer(asked, tables))
+        self._kept.put(tag, content)
+        return Told(content, tag)
 
 
 class _Kept:

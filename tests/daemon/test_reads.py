@@ -23,13 +23,15 @@ from daemon import web
 from daemon.cli import main
 from daemon.cursors import written
 from daemon.listings import LISTINGS
+from daemon.usage_verb import CLASSES, usage_document
 from daemon.web import publication as publishing
 from daemon.web.openapi import document, path_of
 from daemon.web.pages import MEDIA_TYPES
 from daemon.web.publication import Publication, QuestionTooLong
 from daemon.web.questions import QUESTIONS, Question
-from projections.read import QuestionTooLarge
+from projections.read import QuestionTooLarge, Tables, Window
 from projections.shared import SharedTables
+from projections.usage import DIMENSIONS
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines
 from tests.daemon.live import DEADLINE_SECONDS
 from tests.daemon.schemas import faults
@@ -216,6 +218,54 @@ def test_of_many_groups_those_with_the_most_tokens_are_shown(server: Served) -> 
     most = sorted((row["total_tokens"] for row in whole["rows"]), reverse=True)[:2]
     assert most == sorted((row["total_tokens"] for row in cut["rows"]), reverse=True)
     assert (0, whole["totals"]) == (whole["rows_not_shown"], cut["totals"])
+
+
+def test_totals_are_the_same_however_they_are_grouped(full: Host) -> None:
+    """
+    Sums of groups, of slices, or asked for by themselves: each class has one total, marks of quality included.
+    """
+    with Tables(full.state.published) as tables:
+        totals = [
+            usage_document(tables, by, Window(), (), classes=CLASSES)["totals"]
+            for by in ((), *((name,) for name in DIMENSIONS), ("task", "repo"), ("day", "provider", "source"))
+        ]
+
+    assert all(total["calls"] for total in totals[0].values())
+    assert [totals[0]] * len(totals) == totals
+
+
+def test_a_list_is_a_table_for_a_person(full: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Columns that say nothing are left out, and where there is more, how to go on is said.
+    """
+    place = ("--state-dir", str(full.state.root))
+    assert 0 == main(["list", "events", "--limit", "2", "--only", "agent=codex", *place])
+    shown = capsys.readouterr().out
+    after = re.search(r"--after (\S+)$", shown)
+    assert after is not None
+    assert ("seq" in shown, "task_status" in shown) == (True, False)
+    assert 0 == main(["list", "events", "--limit", "999", "--after", after[1], *place])
+    assert "--after" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("list", "CANARY"), "can_be=events,"),
+        (("list", "events", "--only", "seq=1"), "can_be=kind,agent,"),
+        (("list", "events", "--after", "x"), "No page begins there"),
+        (("usage", "--only", "day=2026-11-01"), "can_be=agent,source,"),
+        (("usage", "--timezone", "localtime"), "not known here"),
+    ],
+)
+def test_what_a_command_cannot_be_asked_is_said(
+    full: Host, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    As over HTTP: a wrong question ends with 2, and says what can be asked.
+    """
+    assert 2 == main([*arguments, "--state-dir", str(full.state.root)])
+    assert message in capsys.readouterr().err
 
 
 # -- known again -----------------------------------------------------------------------------------------------------
@@ -517,7 +567,7 @@ def _directory(path: Path) -> None:
 def test_what_happens_to_the_published_file_is_said(host: Host, happens: Any, kind: str) -> None:
     """
     Removed, damaged or of another version while it is served: 503 with a next step, never what was there before and
-    never zero; as soon as it is right again, so are the answers.
+    never zero; as soon as it is right again, so are the answers. Health asks no tables, and answers all the while.
     """
     fill(host)
     path = asked("usage", group_by="day")
@@ -526,12 +576,14 @@ def test_what_happens_to_the_published_file_is_said(host: Host, happens: Any, ki
         aside = shutil.copy(host.state.published, host.state.root / "aside")
         happens(host.state.published)
         broken = [server.ask("GET", path, headers={"If-None-Match": before.headers["etag"]}) for _ in range(2)]
+        health = server.ask("GET", asked("health"))
         if host.state.published.is_dir():
             host.state.published.rmdir()
         Path(aside).replace(host.state.published)
         after = server.ask("GET", path)
 
     assert {(503, kind)} == {(each.status, each.error[0]) for each in broken}
+    assert 200 == health.status
     assert all(each.document["next"].startswith("Run `tallystick") for each in broken)
     assert (200, before.content, before.headers["etag"]) == (after.status, after.content, after.headers["etag"])
 
