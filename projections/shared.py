@@ -6,13 +6,14 @@ same process still reads it is given the old one, whatever stands there by now. 
 file that stands there is opened, and is kept until the last one who reads it is done.
 """
 
+import threading
 from pathlib import Path
 from typing import Final, Self
 
 import duckdb
 
 from projections.catalog import layout
-from projections.read import Head, NothingPublished, Tables, TablesUnusable, beside
+from projections.read import Head, NothingPublished, Tables, TablesUnusable
 
 _NAME: Final = "published"
 
@@ -42,6 +43,7 @@ class SharedTables:
     """
 
     def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
         self._connection = duckdb.connect(":memory:", config=_BOUNDS)
         try:
             self._open(path)
@@ -62,8 +64,11 @@ class SharedTables:
             raise TablesUnusable(path=path)
 
     def tables(self) -> Tables:
-        """Return tables for one who asks; they are closed by them."""
-        return Tables.over(beside(self._connection), _ROWS_MAX)
+        """Return tables for one who asks; they are closed by them. Nothing is asked of what all of them share."""
+        with self._lock:
+            own = self._connection.cursor()
+        own.execute(f"USE {_NAME}")
+        return Tables.over(own, _ROWS_MAX)
 
     def close(self) -> None:
         """Close the file; everybody is done with it."""

@@ -1,4 +1,4 @@
-"""The page: files of the package, as they are. There is nothing of anybody in them, so no token is asked for."""
+"""The files of the page, as they are: nothing in them is anybody's, so no token is asked for."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
