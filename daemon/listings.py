@@ -78,10 +78,19 @@ def listing(tables: Tables, name: str, page: Page) -> dict[str, Any]:
         BadAfter: The page begins nowhere.
     """
     table, head = relation(name), tables.head()
-    conditions, parameters = ["true"], dict[str, Any]()
-    for number, (column, value) in enumerate(page.only.items()):
-        conditions.append(f"{column} = $only_{number}")
-        parameters[f"only_{number}"] = value
+    rows = _rows(tables, table, page)  # one more than are shown, where there is more
+    shown = rows[: page.rows_max]
+    return {
+        "schema": schema(name),
+        "as_of": {"seq": head.seq, "at": plain(head.committed_at)},
+        "rows": shown,
+        "next": cursors.written([shown[-1][column] for column in table.key]) if len(rows) > len(shown) else None,
+    }
+
+
+def _rows(tables: Tables, table: Relation, page: Page) -> list[dict[str, Any]]:
+    conditions = ["true", *(f"{column} = $only_{column}" for column in page.only)]
+    parameters: dict[str, Any] = {f"only_{column}": value for column, value in page.only.items()}
     if page.after is not None:
         values = cursors.read(page.after, _types(tables, table))
         conditions.append(_behind(table.key, values, ">" if page.order == "ascending" else "<"))
@@ -89,16 +98,8 @@ def listing(tables: Tables, name: str, page: Page) -> dict[str, Any]:
     direction = "ASC NULLS FIRST" if page.order == "ascending" else "DESC NULLS LAST"
     order = ", ".join(f"{column} {direction}" for column in table.key)
     limit = "" if page.rows_max is None else f"LIMIT {page.rows_max + 1}"
-    where = " AND ".join(conditions)
-    rows = plain_rows(tables, f"SELECT * FROM {table.name} WHERE {where} ORDER BY {order} {limit}", parameters)  # noqa: S608 - names of ours
-    has_more = page.rows_max is not None and len(rows) > page.rows_max
-    shown = rows[: page.rows_max]
-    return {
-        "schema": schema(name),
-        "as_of": {"seq": head.seq, "at": plain(head.committed_at)},
-        "rows": shown,
-        "next": cursors.written([shown[-1][column] for column in table.key]) if has_more else None,
-    }
+    asked = f"FROM {table.name} WHERE {' AND '.join(conditions)} ORDER BY {order} {limit}"
+    return plain_rows(tables, f"SELECT * {asked}", parameters)
 
 
 def _types(tables: Tables, table: Relation) -> list[str]:
@@ -127,13 +128,15 @@ def show_listing(settings: Settings, name: str, page: Page, *, as_json: bool) ->
     Show rows of a table.
 
     Raises:
-        BadOption: There is no such list, or it cannot be chosen by such a column.
+        BadOption: There is no such list, it cannot be chosen by such a column, or a page has no row.
         BadAfter: The page begins nowhere.
     """
     if name not in LISTINGS:
         raise BadOption(option="WHAT", can_be=",".join(LISTINGS))
     if not set(page.only) <= set(LISTINGS[name]):
         raise BadOption(option="--only", can_be=",".join(LISTINGS[name]))
+    if page.rows_max == 0:
+        raise BadOption(option="--limit", can_be="1 or more")
     with Tables(settings.state.published) as tables:
         document = listing(tables, name, page)
     if as_json:

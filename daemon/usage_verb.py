@@ -210,9 +210,11 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _print_totals(document: Mapping[str, Any]) -> None:
-    total = document["totals"]["measured"]
+    # By task there is nothing measured, but shares of it.
+    name = next(each for each in CLASSES if document["totals"][each])
+    total = document["totals"][name]
     tokens, incomplete = total["total_tokens"], total["incomplete_calls"]
-    notes = [f"total measured {'-' if tokens is None else format(tokens, ',')}"]
+    notes = [f"total {name} {'-' if tokens is None else format(tokens, ',')}"]
     if incomplete:
         notes.append(f"a lower bound: {incomplete} calls are incomplete")
     if document["estimated_tokens_not_included"]:

@@ -248,12 +248,21 @@ def test_a_list_is_a_table_for_a_person(full: Host, capsys: pytest.CaptureFixtur
     assert "--after" not in capsys.readouterr().out
 
 
+def test_of_a_task_the_shares_are_told(full: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Nobody may take them for something measured: the last line names their class.
+    """
+    assert 0 == main(["usage", "--only", "task=T-17", "--state-dir", str(full.state.root)])
+    assert re.search(r"^total allocated [\d,]+", capsys.readouterr().out, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("list", "CANARY"), "can_be=events,"),
         (("list", "events", "--only", "seq=1"), "can_be=kind,agent,"),
         (("list", "events", "--after", "x"), "No page begins there"),
+        (("list", "events", "--limit", "0"), "can_be=1 or more"),
         (("usage", "--only", "day=2026-11-01"), "can_be=agent,source,"),
         (("usage", "--timezone", "localtime"), "not known here"),
     ],
