@@ -57,7 +57,7 @@ function controls() {
 }
 
 const dimension = () => (state.view === "tasks" && !["task", "repo", "agent", "model"].includes(state.by) ? "task" : state.by);
-const LABELS = { measured: "measured", estimated: "+ estimated", superseded: "show superseded" };
+const LABELS = { measured: "measured, always", estimated: "+ estimated", superseded: "show superseded" };
 
 function unfilter(name) {
   const { [name]: _, ...left } = state.filters;

@@ -1,6 +1,6 @@
 // From a bar to its day, to a session, to a call, to the bytes of a file that say so.
 
-import { bytes, command, dollars, el, fill, minute, nothing, short, table, whole } from "./format.js";
+import { command, dollars, el, fill, minute, nothing, scrolled, table, whole } from "./format.js";
 
 export function crumbs(place, state, go) {
   const steps = [["all days", { day: null, session: null, call: null }]];
@@ -20,16 +20,19 @@ export function sessions(place, rows, go) {
   }
   fill(
     place,
-    table(
-      [
-        { title: "session", cell: (row) => (row.session ? el("button", { type: "button", class: "link", "data-testid": "session", onclick: () => go({ session: row.session, call: null }) }, row.session) : "(no session)") },
-        { title: "agent", cell: (row) => row.agent },
-        { title: "calls", is_number: true, cell: (row) => whole(row.calls) },
-        { title: "tokens", is_number: true, cell: (row) => whole(row.total_tokens) },
-        { title: "cost", is_number: true, cell: (row) => cost(row) },
-        { title: "class", cell: (row) => el("span", { class: `pill ${row.measurement}` }, row.measurement) },
-      ],
-      rows,
+    scrolled(
+      "Sessions",
+      table(
+        [
+          { title: "session", cell: (row) => (row.session ? el("button", { type: "button", class: "link", "data-testid": "session", onclick: () => go({ session: row.session, call: null }) }, row.session) : "(no session)") },
+          { title: "agent", cell: (row) => row.agent },
+          { title: "calls", is_number: true, cell: (row) => whole(row.calls) },
+          { title: "tokens", is_number: true, cell: (row) => whole(row.total_tokens) },
+          { title: "cost", is_number: true, cell: (row) => cost(row) },
+          { title: "class", cell: (row) => el("span", { class: `pill ${row.measurement}` }, row.measurement) },
+        ],
+        rows,
+      ),
     ),
   );
 }
@@ -42,18 +45,21 @@ export function calls(place, explained, state, go) {
   }
   fill(
     place,
-    table(
-      [
-        { title: "call", cell: (row) => el("button", { type: "button", class: "link", "data-testid": "call", onclick: () => go({ call: row.source_id }) }, row.source_id) },
-        { title: "at", cell: (row) => minute(row.called_at) },
-        { title: "model", cell: (row) => row.model ?? "(none)" },
-        { title: "input", is_number: true, cell: (row) => whole(row.input_tokens) },
-        { title: "cache read", is_number: true, cell: (row) => whole(row.cache_read_tokens) },
-        { title: "cache write", is_number: true, cell: (row) => whole(row.cache_write_tokens) },
-        { title: "output", is_number: true, cell: (row) => whole(row.output_tokens) },
-        { title: "said by", cell: (row) => `${row.evidence.length} lines, ${row.superseded.length} superseded` },
-      ],
-      rows,
+    scrolled(
+      "Calls",
+      table(
+        [
+          { title: "call", cell: (row) => el("button", { type: "button", class: "link", "data-testid": "call", onclick: () => go({ call: row.source_id }) }, row.source_id) },
+          { title: "at", cell: (row) => minute(row.called_at) },
+          { title: "model", cell: (row) => row.model ?? "(none)" },
+          { title: "input", is_number: true, cell: (row) => whole(row.input_tokens) },
+          { title: "cache read", is_number: true, cell: (row) => whole(row.cache_read_tokens) },
+          { title: "cache write", is_number: true, cell: (row) => whole(row.cache_write_tokens) },
+          { title: "output", is_number: true, cell: (row) => whole(row.output_tokens) },
+          { title: "said by", cell: (row) => `${row.evidence.length} lines, ${row.superseded.length} superseded` },
+        ],
+        rows,
+      ),
     ),
     el("p", { class: "quiet" }, "The same: ", command(`tallystick explain ${state.session}`)),
   );
@@ -73,9 +79,9 @@ export function call(place, row) {
     place,
     el("dl", { class: "facts" }, facts.map(([name, said]) => el("div", {}, el("dt", {}, name), el("dd", {}, said)))),
     el("h3", {}, "Evidence"),
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Evidence" }, lines(row.evidence, "role")),
+    scrolled("Evidence", lines(row.evidence, "role")),
     row.superseded.length ? el("h3", {}, "Superseded: the same call, said again") : null,
-    row.superseded.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Superseded" }, lines(row.superseded, "reason")) : null,
+    row.superseded.length ? scrolled("Superseded", lines(row.superseded, "reason")) : null,
     el("p", { class: "quiet" }, "The same: ", command(`tallystick explain ${row.source_id}`)),
   );
 }
@@ -102,4 +108,3 @@ function price(row) {
 
 const cost = (row) => (row.cost_usd_micros === undefined ? "–" : `${dollars(row.cost_usd_micros)}${row.cost_usd_micros !== null && row.unpriced_calls ? " +?" : ""}`);
 const tail = (id) => (id.length > 14 ? `…${id.slice(-12)}` : id);
-export { bytes, short };

@@ -78,6 +78,11 @@ export function table(columns, rows, rowAttributes = () => ({})) {
   );
 }
 
+/** A table that may be wider than the page; it can be scrolled by keys. */
+export function scrolled(label, ...children) {
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, ...children);
+}
+
 export function command(text) {
   return el("code", { class: "command" }, text);
 }

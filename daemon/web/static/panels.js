@@ -34,10 +34,10 @@ export function cards(place, totals, state, show) {
         "article",
         { class: `card ${name}`, "data-testid": `card-${name}`, "data-on": isOn ? "1" : "0", "data-total": tokens },
         el("h3", {}, name, el("span", { class: "swatch", "aria-hidden": "true" })),
-        el("p", { class: "figure", title: `${whole(tokens)} tokens` }, (of.calls ?? of.reports ?? 0) || tokens !== null ? short(tokens) : "none"),
-        el("p", { class: "detail" }, `${whole(tokens)} tokens · ${whole(of.calls ?? 0)} calls`),
+        el("p", { class: "figure", title: tokens === null ? null : `${whole(tokens)} tokens` }, tokens !== null ? short(tokens) : of.calls ? short(of.calls) : "none"),
+        el("p", { class: "detail" }, tokens === null && !of.calls ? "nothing in this window" : `${tokens === null ? "" : `${whole(tokens)} tokens · `}${whole(of.calls ?? 0)} ${name === "superseded" ? "statements" : "calls"}`),
         name === "measured" ? el("p", { class: "detail" }, priced(of)) : null,
-        of.incomplete_calls ? el("p", { class: "detail flag" }, `a lower bound: ${whole(of.incomplete_calls)} calls are incomplete`) : null,
+        of.incomplete_calls ? el("p", { class: "detail flag" }, `a lower bound: ${whole(of.incomplete_calls)} incomplete`) : null,
         el("p", { class: "meaning" }, meaning, isOn ? null : " (not drawn)"),
       );
     }),
@@ -101,7 +101,7 @@ export function quality(place, found, usage) {
   const residual = q.residuals;
   fill(
     place,
-    fact("flatline days", whole(q.flatline_days.length), q.flatline_days.length > 0, "q-flatlines"),
+    fact("flatline days", whole(new Set(q.flatline_days.map((each) => each.day)).size), q.flatline_days.length > 0, "q-flatlines"),
     fact("fallback events", `${whole(q.fallbacks.events)}, ${whole(q.fallbacks.leaked)} beside a measurement`, q.fallbacks.leaked > 0, "q-fallbacks"),
     fact("unattributed measured sessions", `${whole(q.unattributed.sessions)} (${short(q.unattributed.total_tokens)} tokens)`, q.unattributed.sessions > 0, "q-unattributed"),
     fact("ids counted twice", `${whole(q.duplicates.counted_twice)} of ${whole(q.duplicates.source_ids)}, checked ${since(q.as_of.at)}`, q.duplicates.counted_twice > 0, "q-duplicates"),
