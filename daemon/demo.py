@@ -94,7 +94,7 @@ def demo(as_json: bool, home: Traversable | None = None) -> int:
     declared = json.loads((bundled / "expected.json").read_text(encoding="utf-8"))
     with TemporaryDirectory(prefix="tallystick-demo-") as place:
         settings = Settings(Path(place) / "home", StatePaths(Path(place) / "state"), zone="UTC", host="demo")
-        _copy(home or bundled / "home", settings.home)
+        copy_logs(home or bundled / "home", settings.home)
         caught = catch_up(settings, seen_files(settings), clock=lambda: NOW)
         with Tables(settings.state.published) as tables:
             usage = usage_document(tables, ("day", "agent"), Window(), ())
@@ -120,12 +120,12 @@ Your own logs, read the same way (no agent is touched, nothing leaves this machi
   tallystick explain 2026-11-01          or a session, or a call"""
 
 
-def _copy(source: Traversable, target: Path) -> None:
+def copy_logs(source: Traversable, target: Path) -> None:
     """Copy a folder of package data, whether the package is a directory or an archive."""
     target.mkdir(parents=True)
     for each in source.iterdir():
         if each.is_dir():
-            _copy(each, target / each.name)
+            copy_logs(each, target / each.name)
         else:
             (target / each.name).write_bytes(each.read_bytes())
 

@@ -24,21 +24,20 @@ export async function ask(path, query = {}, signal) {
   const token = sessionStorage.getItem(TOKEN);
   let answer;
   try {
-    answer = await fetch(`api/v1/${path}${text ? `?${text}` : ""}`, {
+    answer = await fetch(`/api/v1/${path}${text ? `?${text}` : ""}`, {
       headers: token ? { Authorization: `Bearer ${token}` } : {},
       signal,
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Failed("unreachable", "tallystick serve does not answer", "tallystick serve --port 8765");
+    throw new Failed("unreachable", "tallystick serve does not answer.", "tallystick serve --port 8765");
   }
   let said = null;
   try {
     said = await answer.json();
   } catch {
-    if (answer.ok) throw new Failed("broken", "the answer is no JSON", null, answer.status);
+    if (answer.ok) throw new Failed("broken", "The answer is no JSON.", null, answer.status);
   }
   if (answer.ok) return said;
-  const problem = said?.error ?? said ?? {};
-  throw new Failed(problem.code ?? problem.kind ?? "failed", problem.message ?? problem.title ?? `answered ${answer.status}`, problem.next ?? null, answer.status);
+  throw new Failed(said?.kind ?? "failed", said?.title ?? `The server answered ${answer.status}.`, said?.next ?? null, answer.status);
 }

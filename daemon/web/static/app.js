@@ -90,7 +90,7 @@ function options(place, all, chosen, choose) {
 // -- questions -------------------------------------------------------------------------------------------------------
 
 function query(by) {
-  return { group_by: by, since: state.window === "all" ? null : state.window, include: "estimated,superseded,allocated", ...state.filters };
+  return { group_by: by, window: state.window, include: "estimated,superseded,allocated", ...state.filters };
 }
 
 const series = () => (state.view === "tasks" ? "task" : state.series);
@@ -131,7 +131,7 @@ function trouble(error) {
   const isUnasked = error.status === 401 || error.status === 403;
   fill(
     $("trouble"),
-    el("p", { class: "line" }, isUnasked ? "This page needs the address that tallystick serve printed: its end holds the token." : `${error.message}.`),
+    el("p", { class: "line" }, isUnasked ? "This page needs the address that tallystick serve printed: its end holds the token." : error.message),
     el("p", {}, known ? `What stands below was read ${since(known.readAt)} and is not renewed.` : "Nothing is known; that is not zero."),
     error.next ? el("p", {}, command(error.next)) : null,
   );
@@ -311,7 +311,7 @@ async function deeper(signal) {
     await evidenceOf(signal);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    fill($("drill-body"), nothing(`${error.message}.`, error.next ?? null));
+    fill($("drill-body"), nothing(error.message, error.next ?? null));
   }
 }
 
