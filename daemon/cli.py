@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parser.set_defaults(home=None, state_dir=None)
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _verb(verbs, "demo", _demo, "bundled synthetic logs -> totals, freshness, findings; checks its own numbers")
+    demo = _verb(verbs, "demo", _demo, "bundled synthetic logs -> totals, freshness, findings; checks its own numbers")
+    demo.add_argument("--serve", action="store_true", help="answer with the dashboard over them, until it is ended")
+    demo.add_argument("--port", type=_count, default=0, metavar="N", help="where (default: any that is free)")
     ingest = _verb(verbs, "ingest", _ingest, "one catch-up pass over every agent's logs, then exit")
     run = _verb(verbs, "run", _run, "the daemon: watches the logs until it is told to stop", None)
     for reader in (ingest, run):
@@ -116,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     _beliefs_verbs(verbs, usage)
     _list_verb(verbs)
     _reconcile_verbs(verbs)
+    quality = _verb(verbs, "quality", _quality, "what is not as good as a measured call of a known repository")
+    quality.add_argument("--since", metavar="TIME", help="only what happened from then on")
     _import_verb(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
@@ -512,9 +516,19 @@ def _expect(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _demo(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - it brings its own home
+    if options.serve:
+        from daemon.demo_page import demo_page
+
+        return demo_page(options.port)
     from daemon.demo import demo
 
     return demo(as_json=options.json)
+
+
+def _quality(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.quality import quality
+
+    return quality(settings, options.since, as_json=options.json)
 
 
 def _ingest(options: argparse.Namespace, settings: Settings) -> int:

@@ -6,6 +6,8 @@ noticed whoever computed it.
 """
 
 import json
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -110,6 +112,7 @@ def demo(as_json: bool, home: Traversable | None = None) -> int:
     if not as_json and not differences:
         show.out("\ndemo: all numbers agree with the declared calls, per agent and day, in every class of tokens")
         show.out(_FURTHER)
+        show.out(_PAGE.format(program=_program()))
     return FINDINGS if differences else DONE
 
 
@@ -118,6 +121,20 @@ Your own logs, read the same way (no agent is touched, nothing leaves this machi
   tallystick ingest
   tallystick usage --by day,agent
   tallystick explain 2026-11-01          or a session, or a call"""
+
+#: How to look at the same in a browser, by the very program that ran.
+_PAGE: Final = """
+The dashboard over these logs, in a browser of this machine:
+  {program} demo --serve"""
+
+
+def _program() -> str:
+    """Return what this program is called by, as it can be typed again."""
+    called = Path(sys.argv[0])
+    if called.suffix == ".py" or shutil.which(called.name) == str(called):
+        return "tallystick"
+    here = Path.cwd()
+    return str(called.relative_to(here)) if called.is_relative_to(here) else str(called)
 
 
 def copy_logs(source: Traversable, target: Path) -> None:

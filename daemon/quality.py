@@ -38,7 +38,7 @@ def quality_document(tables: Tables, since: datetime | None, canary_events: int)
 
     Args:
         tables: The published ones.
-        since: Only what happened from then on, aware; null for everything. Residuals and drift are of whole files and versions.
+        since: Only what happened from then on, aware; null for everything. Residuals and drift are of all that was read.
         canary_events: So many signs of work without a token make a day a flatline.
     """
     head = tables.head()

@@ -26,6 +26,7 @@ def document(case: Case, findings: Sequence[Finding]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "state": worst(findings),
+        "line": line(case, findings),
         "findings": [finding.document() for finding in by_severity(findings)],
         "sources": _sources(case),
         "heartbeat_age_seconds": None if age is None else round(age),
