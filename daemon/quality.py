@@ -1,4 +1,4 @@
-"""`tallystick quality`: what the tables hold that is not as good as a measured call, with a price, of a known repository."""
+"""`tallystick quality`: what is not as good as a measured call of a known repository."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -38,7 +38,7 @@ def quality_document(tables: Tables, since: datetime | None, canary_events: int)
 
     Args:
         tables: The published ones.
-        since: Only what happened from then on, aware; null for everything. Residuals and drift are of all that was read.
+        since: Only what happened from then on, aware; null for everything. Residuals and drift are of everything.
         canary_events: So many signs of work without a token make a day a flatline.
     """
     head = tables.head()

@@ -51,10 +51,16 @@ CONTRAST = """
     const own = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
     if (!own || !node.checkVisibility() || node.closest("svg, [disabled], .skip")) continue;
     const [one, two] = [light(parse(getComputedStyle(node).color)), light(behind(node))].sort((a, b) => b - a);
-    if ((one + 0.05) / (two + 0.05) < 4.5) bad.push(`${node.tagName} ${node.className} ${node.textContent.slice(0, 30)}`);
+    if ((one + 0.05) / (two + 0.05) < 4.5) bad.push(`${node.tagName} ${node.className} ${node.innerText.slice(0, 30)}`);
   }
   return bad;
 }
+"""
+
+#: What a screen reader calls an element.
+NAMED = """
+(node) => node.ariaLabel || document.getElementById(node.getAttribute("aria-labelledby"))?.innerText
+    || node.closest("label")?.innerText || node.querySelector("legend")?.innerText || node.textContent
 """
 
 
@@ -122,8 +128,12 @@ class Page:
         self.wrong: list[str] = []
         self.asked: list[str] = []
         tab.on("pageerror", lambda error: self.wrong.append(str(error)))
-        tab.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
+        tab.on("console", self._said)
         tab.on("request", lambda request: self.asked.append(request.url))
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.wrong.append(message.text)
 
     def open(self, query: str = "?window=all") -> "Page":
         self.tab.goto(f"{self.server.base}{query}#token={self.server.address.partition('=')[2]}")
@@ -147,7 +157,7 @@ class Page:
         return str(self.tab.evaluate("location.search"))
 
     def pressed(self, name: str) -> bool:
-        return self.of(name).first.get_attribute("aria-pressed") == "true"
+        return bool(self.of(name).first.get_attribute("aria-pressed") == "true")
 
 
 @pytest.fixture
@@ -369,10 +379,7 @@ def test_what_is_read_aloud_has_a_name(page: Page) -> None:
 
     for role in ("button", "combobox", "region", "group"):
         for each in page.tab.get_by_role(role).all():
-            name = each.evaluate(
-                "n => n.ariaLabel || n.innerText || n.closest('label')?.innerText || n.querySelector('legend')?.innerText || document.getElementById(n.getAttribute('aria-labelledby'))?.innerText || n.textContent"
-            )
-            assert name.strip(), each.evaluate("n => n.outerHTML.slice(0, 200)")
+            assert each.evaluate(NAMED).strip(), each.evaluate("node => node.outerHTML.slice(0, 200)")
     assert 1 == page.number("h1") == page.number("main")
     assert page.tab.locator("[data-day='2026-11-02']").get_attribute("aria-label").startswith("2026-11-02: ")
 
