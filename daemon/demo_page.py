@@ -17,16 +17,24 @@ from state.paths import StatePaths
 _CLAUDE: Final = "5e550001-0000-4000-8000-00000000c1a0"
 _CODEX: Final = "0199c0de-0006-7000-8000-0000000c0de6"
 
-#: What a queue of tasks and an operator say: an estimate where nothing was measured, which makes its day a flatline, and whose work
-#: two sessions were.
+#: What a queue of tasks and an operator say: an estimate where nothing was measured, which makes its day a flatline,
+#: and whose work two sessions were.
 _MESSAGES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("task", {
-        "task_id": "ORCHARD-12", "status": "completed", "agent": "codex", "origin": "agent", "at": "2026-11-07T18:30:00Z",
-        "estimated_input_tokens": 42_000, "estimated_output_tokens": 6_000,
-    }),
+    (
+        "task",
+        {
+            "task_id": "ORCHARD-12",
+            "status": "completed",
+            "agent": "codex",
+            "origin": "agent",
+            "at": "2026-11-07T18:30:00Z",
+            "estimated_input_tokens": 42_000,
+            "estimated_output_tokens": 6_000,
+        },
+    ),
     ("allocation", {"session_id": _CLAUDE, "task_id": "ORCHARD-7"}),
     ("allocation", {"session_id": _CODEX, "task_id": "LIGHTHOUSE-3", "permille": 600}),
-)  # fmt: skip
+)
 
 
 def demo_page(port: int) -> int:
