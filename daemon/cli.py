@@ -739,7 +739,7 @@ def _token_add(options: argparse.Namespace, settings: Settings) -> int:
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.web.serve import serve
 
-    return serve(settings, options.socket, options.port)
+    return serve(settings, options.socket, options.port, is_for_a_person=sys.stdout.isatty())
 
 
 def _run_service(options: argparse.Namespace, settings: Settings) -> int:

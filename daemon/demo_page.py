@@ -47,7 +47,7 @@ def demo_page(port: int) -> int:
         for kind, body in _MESSAGES:
             submit(settings.state, kind, body, producer="demo")
         catch_up(settings, seen_files(settings), clock=lambda: NOW)
-        return serve(settings, None, port)
+        return serve(settings, None, port, is_for_a_person=True)
 
 
 def _make_old(home: Path) -> None:

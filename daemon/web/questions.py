@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from daemon.cursors import AFTER_CHARACTERS_MAX
 from daemon.explain import Part, explain
 from daemon.explain import Question as Explained
 from daemon.findings import findings_document
+from daemon.health.limits import limits
 from daemon.health.report import document as health_document
 from daemon.health.verb import judged
 from daemon.listings import LISTINGS, Page, listing, relation, schema
 from daemon.living import living
+from daemon.quality import quality_document
 from daemon.repo_answers import repo_document, repos_document
 from daemon.restatements import restatements_document
 from daemon.settings import Settings
@@ -153,6 +155,12 @@ def _explain(asked: Asked, tables: Tables) -> Mapping[str, Any]:
     return explain(tables, question, Part(given.get("after"), given.get("limit", _ROWS_DEFAULT)))
 
 
+def _quality(asked: Asked, tables: Tables) -> Mapping[str, Any]:
+    since = asked.window().since
+    aware = None if since is None else since.replace(tzinfo=UTC)
+    return quality_document(tables, aware, limits(asked.settings).canary_events)
+
+
 def _status(asked: Asked, tables: Tables) -> Mapping[str, Any]:
     return status_document(asked.settings, living(asked.settings), tables, asked.minute)
 
@@ -254,6 +262,15 @@ QUESTIONS: Final[tuple[Question, ...]] = (
         (_SINCE, _UNTIL),
         depends="window",
         is_slow=True,
+    ),
+    Question(
+        "quality",
+        "tallystick.quality/1",
+        "what is not as good as a measured call of a known repository",
+        "quality",
+        _quality,
+        (_SINCE,),
+        depends="window",
     ),
     Question(
         "status",

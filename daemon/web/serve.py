@@ -28,11 +28,12 @@ _END_SECONDS: Final = 5
 _PORT_MAX: Final = 65_535
 
 
-def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
+def serve(settings: Settings, socket_path: str | None, port: int | None, *, is_for_a_person: bool = False) -> int:
     """
     Answer until SIGTERM or SIGINT; say on stdout where.
 
-    That is a unix socket, a loopback port, or, where neither is named, what a service manager hands over.
+    That is a unix socket, a loopback port, or, where neither is named, what a service manager hands over. The address
+    of the dashboard holds the token, so it is said only to a person, and not into somebody's log.
     """
     leave_no_core()
     paths = settings.state
@@ -46,7 +47,7 @@ def serve(settings: Settings, socket_path: str | None, port: int | None) -> int:
             raise BadOption(option="--port", can_be=f"0 to {_PORT_MAX}")
         token = access_token(paths.api_token)
         with loopback_port(port) as listener:
-            return _answer_on_port(settings, listener, token)
+            return _answer_on_port(settings, listener, token, is_told=is_for_a_person)
     path = Path(socket_path).absolute() if socket_path else settings.api_socket
     with unix_socket(path) as listener:
         return _answer(settings, listener, Access(), str(path))
@@ -58,9 +59,11 @@ def _answer_handed(settings: Settings, listener: socket.socket) -> int:
     return _answer(settings, listener, Access(), str(listener.getsockname()))
 
 
-def _answer_on_port(settings: Settings, listener: socket.socket, token: str) -> int:
+def _answer_on_port(settings: Settings, listener: socket.socket, token: str, *, is_told: bool = False) -> int:
     number = listener.getsockname()[1]
-    return _answer(settings, listener, Access.on_port(number, token), f"http://{LOOPBACK}:{number}")
+    where = f"http://{LOOPBACK}:{number}"
+    page = f"\nthe dashboard, in a browser of this machine: {where}/#token={token}" if is_told else ""
+    return _answer(settings, listener, Access.on_port(number, token), where + page)
 
 
 def _answer(settings: Settings, listener: socket.socket, access: Access, where: str) -> int:

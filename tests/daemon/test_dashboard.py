@@ -486,10 +486,9 @@ def test_a_state_directory_without_tables_says_what_to_type(
     context = browser.new_context()
     try:
         assert process.stdout is not None
-        found = None
-        while found is None:
-            found = re.search(r"http://127\.0\.0\.1:\d+/#token=[\w-]+", process.stdout.readline())
-        page = Page(context.new_page(), Served(found[0], state)).open()
+        address = process.stdout.readline().strip()
+        token = (state.root / "api-token").read_text().strip()
+        page = Page(context.new_page(), Served(f"{address}/#token={token}", state)).open()
         assert "tallystick ingest" in page.of("trouble").inner_text()
 
         main(["ingest", "--home", str(own_home), "--state-dir", str(state.root)])
