@@ -111,13 +111,8 @@ export function quality(place, found, usage) {
     fact("places that cannot be read", whole(usage.unreadable_paths), usage.unreadable_paths > 0, "q-unreadable"),
     fact("residual to the agents' own totals", `${whole(residual.tokens)} tokens in ${whole(residual.files)} files`, residual.files > 0, "q-residuals"),
     fact("drift", q.drift.length ? q.drift.map((each) => `${each.agent} ${each.agent_version ?? ""}`.trim()).join(", ") : "none", q.drift.length > 0, "q-drift"),
-    fact("calls without a price", unpriced(q), q.unpriced.length > 0, "q-unpriced"),
+    fact("calls without a price", whole(usage.totals.measured.unpriced_calls), usage.totals.measured.unpriced_calls > 0, "q-unpriced"),
   );
-}
-
-function unpriced(q) {
-  if (!q.unpriced.length) return "none";
-  return q.unpriced.map((each) => `${each.model ?? "no model"}: ${whole(each.calls)}`).join(", ");
 }
 
 export function findings(place, document, health) {
