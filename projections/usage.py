@@ -95,7 +95,7 @@ def estimated_tokens(tables: Tables, window: Window, only: Only = EVERYTHING) ->
 
 
 def superseded(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
-    """Return superseded statements grouped by *by*; for a running total the tokens are null."""
+    """Return superseded statements grouped by *by*; a running total has no tokens, and adds none to its group."""
     named = {*by, *only}
     rows = _with(_with_source(_STATEMENTS) if "source" in named else _STATEMENTS, named - {"repo"})
     return _grouped(tables, rows, by, window, only)
@@ -195,7 +195,20 @@ _HIDDEN_CALLS: Final = """
 """
 
 _STATEMENTS: Final = """
-    SELECT *, seq AS value_seq, source_created_at AS called_at, 1 AS calls
-    FROM usage_superseded
-    WHERE reason <> 'same_line'
+    SELECT
+        *,
+        seq AS value_seq,
+        source_created_at AS called_at,
+        1 AS calls,
+        total_without_cache_read_tokens + coalesce(cache_read_tokens, 0) AS total_tokens
+    FROM (
+        SELECT
+            *,
+            CASE
+                WHEN coalesce(input_tokens, cache_read_tokens, cache_write_tokens, output_tokens) IS NOT NULL
+                    THEN coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0) + coalesce(output_tokens, 0)
+            END AS total_without_cache_read_tokens
+        FROM usage_superseded
+        WHERE reason <> 'same_line'
+    )
 """

@@ -5,7 +5,7 @@ import { draw, evidence } from "./chart.js";
 import * as drill from "./drill.js";
 import { command, dollars, el, fill, nothing, short, since, table, whole } from "./format.js";
 import * as panels from "./panels.js";
-import { DIMENSIONS, MEASURES, read, SERIES, VIEWS, WINDOWS, write } from "./state.js";
+import { DIMENSIONS, FIRST, MEASURES, read, SERIES, VIEWS, WINDOWS, write } from "./state.js";
 import { daysBetween, figure, leading, sideBySide } from "./usage.js";
 
 const REFRESH_MS = 30_000;
@@ -69,7 +69,7 @@ function choices(place, name, all, title) {
     place,
     el("legend", {}, title),
     Object.entries(all).map(([value, text]) =>
-      el("button", { type: "button", "aria-pressed": state[name] === value ? "true" : "false", "data-testid": `${name}-${value}`, onclick: () => go({ [name]: value, day: null, session: null, call: null }) }, text),
+      el("button", { type: "button", "aria-pressed": state[name] === value ? "true" : "false", "data-testid": `${name}-${value}`, onclick: () => go({ [name]: value, ...(name === "view" ? { by: FIRST[value] } : {}), day: null, session: null, call: null }) }, text),
     ),
   );
 }
@@ -251,9 +251,9 @@ function emptiness(document_) {
   }
   if (state.view === "tasks") return nothing("Nothing in this window is allocated to a task.", "tallystick task --help");
   if (Object.keys(state.filters).length) return nothing("Nothing in this window passes the filters.");
-  const totals = document_.totals.measured;
-  if (document_.unmetered_sources && !totals.calls) return nothing(`${whole(document_.unmetered_sources)} files were read that state no usage: nothing is known of them.`, "tallystick sessions");
-  return nothing(`No call lies in this window; ${whole(document_.sources)} files were read. Choose a longer one.`);
+  if (state.window !== "all") return nothing(`No call lies in this window; ${whole(document_.sources)} files were read. Choose a longer one.`);
+  if (document_.unmetered_sources) return nothing(`${whole(document_.unmetered_sources)} files were read that state no usage: nothing is known of them.`, "tallystick sessions");
+  return nothing(`${whole(document_.sources)} files were read, and none of them holds a call.`, "tallystick doctor");
 }
 
 function breakdown(document_) {

@@ -13,6 +13,9 @@ export const DIMENSIONS = ["repo", "model", "task", "session", "agent", "provide
 export const FILTERS = ["agent", "source", "provider", "model", "repo", "task"];
 export const VIEWS = { measured: "what was used", tasks: "by task: allocated" };
 
+/** By what a view is broken down first. */
+export const FIRST = { measured: "repo", tasks: "task" };
+
 const DEFAULTS = {
   window: "30d",
   view: "measured",
@@ -34,7 +37,7 @@ export function read(search) {
   const state = { ...DEFAULTS, filters: {} };
   for (const name of Object.keys(ONE_OF)) if (asked.get(name) in ONE_OF[name]) state[name] = asked.get(name);
   if (SERIES.includes(asked.get("series"))) state.series = asked.get("series");
-  if (DIMENSIONS.includes(asked.get("by"))) state.by = asked.get("by");
+  state.by = DIMENSIONS.includes(asked.get("by")) ? asked.get("by") : FIRST[state.view];
   for (const name of ["estimated", "superseded"]) state[name] = asked.get(name) === "1";
   if (/^\d{4}-\d{2}-\d{2}$/.test(asked.get("day") ?? "")) state.day = asked.get("day");
   for (const name of ["session", "call"]) state[name] = asked.get(name) || null;
@@ -46,7 +49,7 @@ export function read(search) {
 export function write(state) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(state)) {
-    if (name === "filters" || value === DEFAULTS[name] || value === null) continue;
+    if (name === "filters" || value === (name === "by" ? FIRST[state.view] : DEFAULTS[name]) || value === null) continue;
     query.set(name, value === true ? "1" : String(value));
   }
   for (const [name, value] of Object.entries(state.filters)) query.set(name, value);
