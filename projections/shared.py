@@ -22,6 +22,7 @@ _BOUNDS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": "2",
     "memory_limit": "2GB",
     "temp_directory": "",
+    "late_materialization_max_rows": "1001",  # a page is found by its key, and only its rows are read whole
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
