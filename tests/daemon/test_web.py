@@ -132,7 +132,7 @@ def without_contradictions(path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Return *body* with what its fields owe each other."""
     kept = {name: value for name, value in body.items() if name not in ("revision", "raw_usage", "until", "aliases")}
     if "token-events" in path:
-        about_tokens = (*TOKEN_FIELDS, "measurement", "source_class")
+        about_tokens = (*TOKEN_FIELDS, "measurement", "source_class", "legacy_class", "is_withdrawn")
         return {name: value for name, value in kept.items() if name not in about_tokens} | {"tokens_in": 7}
     owed: dict[str, dict[str, Any]] = {
         "/api/v1/repos": {"paths": ["/srv/app"]},
