@@ -71,6 +71,8 @@ CASES: dict[str, list[str]] = {
     asked("usage", task="T-17", group_by="task,model"): ["usage", "--only", "task=T-17", "--by", "task,model"],
     asked("findings"): ["findings"],
     asked("findings", rule="counter_fell"): ["findings", "--rule", "counter_fell"],
+    asked("quality"): ["quality"],
+    asked("quality", since="2026-11-02"): ["quality", "--since", "2026-11-02"],
     asked("explain/2026-11-01", timezone="Europe/Berlin"): ["explain", "2026-11-01", "--timezone", "Europe/Berlin"],
     asked(f"explain/{SESSION}", agent="claude_code"): ["explain", SESSION, "--agent", "claude_code"],
     asked("explain/acme/app"): ["explain", "acme/app"],
