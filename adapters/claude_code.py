@@ -47,6 +47,9 @@ from state.vocabulary import Agent, Confidence, Flag, SourceClass, Witness
 #: The agent's own notices (errors, interrupts) carry this model and no usage: not a call.
 SYNTHETIC: Final = "<synthetic>"
 
+#: Regions that cost what the book says: none was asked for, or the provider has none.
+USUAL_REGIONS: Final = (None, "", "global", "not_available")
+
 #: Lines that show a call for which no usage was written: compaction and the recap after an absence.
 HIDDEN_CALLS: Final = frozenset({"compact_boundary", "away_summary"})
 
@@ -103,6 +106,9 @@ class Usage(msgspec.Struct):
     output_tokens: int | None = None
     cache_creation: CacheCreation | None = None
     iterations: list[Iteration] | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
 
 
 class Message(msgspec.Struct):
@@ -204,7 +210,7 @@ class ClaudeCode:
     agent: Agent = "claude_code"
     parser = "claude_code"
     source_class: SourceClass = "claude_transcript"
-    parser_version = 2
+    parser_version = 3
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the configured directories, else both default ones; then the wrappers' own stores."""
@@ -339,7 +345,7 @@ def _usage(read: Line, header: Header, message: Message, usage: Usage, witness: 
         if not raw:
             return _unmetered(read)
         key, flags = _identity(read, message, raw)
-        call = _stated(read, header, usage, raw, key, message.model, message.stop_reason, flags, witness)
+        call = _stated(read, header, usage, raw, key, message, message.model, flags, witness)
         # Half of a call: its other half has another name by now.
         lost = _unmetered(read) if usage.input_tokens is None or usage.output_tokens is None else NOTHING
         if not usage.iterations:
@@ -362,7 +368,7 @@ def _advisors(
     for index, part in enumerate(parts):
         if part.type == "advisor_message" and (raw := _raw(part)):
             name = f"{key}:advisor:{index}"
-            yield _stated(read, header, part, raw, name, part.model, message.stop_reason, flags, witness)
+            yield _stated(read, header, part, raw, name, message, part.model, flags, witness)
 
 
 def _stated(
@@ -371,8 +377,8 @@ def _stated(
     usage: Usage | Iteration,
     raw: dict[str, int],
     key: str,
+    message: Message,
     model: str | None,
-    stop_reason: str | None,
     flags: tuple[Flag, ...],
     witness: Witness,
 ) -> UsageStated:
@@ -401,10 +407,11 @@ def _stated(
         request_id=identity(read.requestId),
         source_created_at=created,
         model=model_name(model),
+        service_tier=context_id(_service_tier(message.usage)) if message.usage is not None else None,
         agent_version=version_name(read.version),
         cwd=directory(read.cwd),
         git_branch=branch_name(read.gitBranch),
-        stop_reason=context_id(stop_reason),
+        stop_reason=context_id(message.stop_reason),
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cache_read_input_tokens,
         cache_write_tokens=written,
@@ -415,6 +422,17 @@ def _stated(
         flags=flags,
         raw=raw,
     )
+
+
+def _service_tier(usage: Usage) -> str | None:
+    """Return what makes the call's price another: speed, tier or region, the first that is not the usual one."""
+    if usage.speed not in (None, "standard"):
+        return usage.speed
+    if usage.service_tier not in (None, "standard"):
+        return usage.service_tier
+    if usage.inference_geo not in USUAL_REGIONS:
+        return f"geo_{usage.inference_geo}"
+    return usage.service_tier
 
 
 def _confidence(witness: Witness, flags: tuple[Flag, ...]) -> Confidence:

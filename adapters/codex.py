@@ -200,9 +200,10 @@ class TurnContext(msgspec.Struct):
 
 
 class Attribution(msgspec.Struct):
-    """Which model answered."""
+    """Which model answered, and in which tier."""
 
     model: str | None = None
+    service_tier: str | None = None
 
 
 class UsageRecord(msgspec.Struct):
@@ -259,7 +260,7 @@ class Codex:
     agent: Agent = "codex"
     parser = "codex"
     source_class: SourceClass = "codex_session"
-    parser_version = 2
+    parser_version = 3
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the live and the archived store; a finished rollout is moved from one to the other."""
@@ -469,6 +470,7 @@ def _record(read: Line, record: UsageRecord, header: Header, witness: Witness) -
             ordinal=ordinal(read.ordinal),
             source_created_at=created,
             model=model_name(record.attribution.model) if record.attribution else None,
+            service_tier=context_id(record.attribution.service_tier) if record.attribution else None,
             input_tokens=uncached,
             cache_read_tokens=cache_read,
             cache_write_tokens=cache_write,

@@ -57,6 +57,8 @@ class UsageStated(Observed, frozen=True, omit_defaults=True, kw_only=True, tag="
     source_created_at: str | None = None
     assumed_zone: str | None = None
     model: str | None = None
+    model_provider: str | None = None
+    service_tier: str | None = None
     agent_version: str | None = None
     cwd: str | None = None
     git_branch: str | None = None

@@ -103,7 +103,7 @@ class OpenCode:
     agent: Agent = "opencode"
     parser = "opencode"
     source_class: SourceClass = "opencode_db"
-    parser_version = 1
+    parser_version = 2
     # The titles of sessions and the parts of messages, where all text is, are not asked for.
     query = """
         SELECT
@@ -202,6 +202,7 @@ def _usage(message: Message, context: Context, raw: dict[str, int]) -> UsageStat
         line_id=context.message_id,
         source_created_at=created,
         model=model_name(message.modelID),
+        model_provider=context_id(message.providerID),
         agent_version=context.agent_version,
         cwd=directory(message.path.cwd) if message.path else None,
         stop_reason=context_id(message.finish),

@@ -22,7 +22,7 @@ class OpenCodeStorage:
     agent: Agent = "opencode"
     parser = "opencode_storage"
     source_class: SourceClass = "opencode_message"
-    parser_version = 1
+    parser_version = 2
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one storage of later versions and the storages per project of older ones."""

@@ -19,7 +19,7 @@ from daemon.inbox_client import Letter, Sealed, sealed
 from daemon.message_keys import allocation_key, registration_key, task_key, token_key
 from daemon.message_rules import Refused
 from state.evidence import MESSAGES, Frozen, Identifier, Moment, Revision, Slug, Tokens, Word
-from state.vocabulary import STATED_TOTAL, TOKEN_CLASSES, MessageCode
+from state.vocabulary import ID, STANDARD_TIERS, STATED_TOTAL, TOKEN_CLASSES, MessageCode
 
 #: Statements of one list, and bytes of all of them.
 POSTS_MAX: Final = 1_000
@@ -244,8 +244,12 @@ def _complete_tokens(body: dict[str, Any]) -> None:
 
 
 def _read_raw_usage(body: dict[str, Any]) -> None:
+    stated = body.pop("raw_usage")
+    tier = stated.get("service_tier")
+    if isinstance(tier, str) and tier not in STANDARD_TIERS and ID.fullmatch(tier):
+        body.setdefault("service_tier", tier)  # the only word among the numbers that changes what they cost
     try:
-        raw = flattened(body.pop("raw_usage"))
+        raw = flattened(stated)
     except UsageUnclear:
         raise Refused("contradicts", "body.raw_usage") from None
     if raw:

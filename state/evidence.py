@@ -41,6 +41,13 @@ RemoteLabel = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]{1,128}$")]
 TrailerName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 #: A regular expression of the operator's configuration; it is never made from what an agent wrote.
 Pattern = Annotated[str, Field(pattern=r"^[ -~]{1,256}$")]
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+BookName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+#: A model as a book names it.
+BookEntry = Annotated[str, Field(pattern=r"^[!-~]{1,256}$")]
+#: Micro-dollars per million tokens; at most a thousand dollars for them.
+Rate = Annotated[int, Field(ge=0, le=words.RATE_MAX)]
+DaySeconds = Annotated[int, Field(ge=0, le=86_400)]
 Permille = Annotated[int, Field(ge=0, le=1000)]
 Revision = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**12)]
@@ -154,6 +161,10 @@ class Usage(LineProvenance):
         None, description="zone that was assumed for a local time; null when the time had its own"
     )
     model: ModelName | None = Field(None, description="model as stated; null when unknown, never guessed")
+    model_provider: Identifier | None = Field(None, description="provider of the model as stated; null when not said")
+    service_tier: Identifier | None = Field(
+        None, description="what makes the call's price another: tier, speed or region as stated; null when not said"
+    )
     agent_version: VersionName | None = Field(None, description="version of the agent that wrote the line")
     cwd: Directory | None = Field(None, description="working directory, per line")
     git_branch: BranchName | None = Field(None, description="branch, per line")
@@ -328,9 +339,7 @@ class Trajectory(Frozen):
 class BelievedTotals(Frozen):
     """What was believed of one agent's day."""
 
-    day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = Field(
-        None, description="the day, in UTC; null for calls whose time cannot be trusted"
-    )
+    day: Day | None = Field(None, description="the day, in UTC; null for calls whose time cannot be trusted")
     agent: Word | None = Field(None, description="the agent; null for none")
     measurement: words.Measurement = Field(description="class of the tokens")
     calls: NonNegativeInt = Field(
@@ -341,6 +350,9 @@ class BelievedTotals(Frozen):
     cache_write_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
     output_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
     total_tokens: NonNegativeInt | None = Field(None, description="null when nothing was stated")
+    cost_usd_micros: NonNegativeInt | None = Field(
+        None, description="of what was priced then, in micro-dollars; null when nothing was"
+    )
 
 
 class Belief(Frozen):
@@ -351,7 +363,7 @@ class Belief(Frozen):
     """
 
     up_to_seq: NonNegativeInt = Field(description="last event that was in the tables")
-    ended_before: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = Field(
+    ended_before: Day = Field(
         description="the first day, in UTC, that had not ended: of it and later ones nothing is said"
     )
     rules: Receipt = Field(description="hash that names the rules of the tables by which it was counted")
@@ -368,6 +380,59 @@ class Published(Frozen):
     v: Literal[1] = Field(description="version of this schema")
     ingested_at: AwareDatetime = Field(description="when, UTC")
     body: Belief = Field(description="the totals")
+
+
+class RateWindow(Frozen):
+    """
+    What a million tokens cost within one time and one length of context, in micro-dollars: prices have six decimals.
+
+    Windows of one event exclude each other. A rate is null where the book names none.
+    """
+
+    since: Day | None = Field(None, description="only calls of this day (UTC) and later; null for no bound")
+    until: Day | None = Field(None, description="only calls before this day; null for no bound")
+    daily_from_seconds: DaySeconds | None = Field(
+        None, description="only from this second of the day (UTC) on; null for all day"
+    )
+    daily_until_seconds: DaySeconds | None = Field(None, description="only before this second of the day")
+    above_input_tokens: Tokens | None = Field(
+        None, description="only calls with more input than this, cached input included; null for no bound"
+    )
+    up_to_input_tokens: Tokens | None = Field(None, description="only calls with at most this input; null for no bound")
+    input: Rate | None = Field(None, description="input neither read from nor written to a cache")
+    cache_read: Rate | None = Field(None, description="read from a cache")
+    cache_write: Rate | None = Field(None, description="written to a cache for a time that is not stated")
+    cache_write_5m: Rate | None = Field(None, description="written to a cache for five minutes")
+    cache_write_1h: Rate | None = Field(None, description="written to a cache for an hour")
+    output: Rate | None = Field(None, description="output, reasoning included")
+
+
+class RateFacts(Frozen):
+    """What a price book says of a model; the newest for a provider and model holds."""
+
+    book: BookName = Field(description="name of the price book: a package, or `config` for the operator's own prices")
+    book_version: VersionName = Field(description="its version; of the operator's prices a hash of them")
+    model_provider: Identifier | None = Field(None, description="provider as calls state it; null when they do not")
+    model: ModelName = Field(description="model as calls state it")
+    matched_provider: Identifier | None = Field(
+        None, description="provider in the book under which the model was found; null when it is not known"
+    )
+    matched_model: BookEntry | None = Field(
+        None, description="model in the book that was taken for it; null when the book knows none"
+    )
+    windows: Annotated[tuple[RateWindow, ...], BeforeValidator(_as_tuple), Field(max_length=words.RATE_WINDOWS_MAX)] = (
+        Field((), description="its rates; none where the book knows no model, or prices it by more than tokens")
+    )
+
+
+class Rates(Frozen):
+    """The rates by which a model is priced: a cost is no evidence, what it was made with is."""
+
+    q: NonNegativeInt = Field(description="sequence number")
+    k: Literal["rates"]
+    v: Literal[1] = Field(description="version of this schema")
+    ingested_at: AwareDatetime = Field(description="when they were looked up, UTC")
+    body: RateFacts = Field(description="the rates")
 
 
 class Silent(LineProvenance):
@@ -565,6 +630,9 @@ class TokenReport(Frozen):
     session_id: Identifier | None = Field(None, description="session that used them; null when unknown")
     parent_session_id: Identifier | None = Field(None, description="session that started that one")
     model: ModelName | None = Field(None, description="model as stated; null when unknown, never guessed")
+    service_tier: Identifier | None = Field(
+        None, description="tier of the call as the provider states it; null for the usual one, or when not said"
+    )
     cwd: Directory | None = Field(None, description="working directory")
     git_branch: BranchName | None = Field(None, description="branch")
     git_remote: RemoteName | None = Field(None, description="host/path of the remote, without secrets")
@@ -797,6 +865,7 @@ KINDS: dict[str, type[Frozen]] = {
     "consumption": Message[Consumption],
     "reconciliation": Message[Reconciliation],
     "published": Published,
+    "rates": Rates,
     "message_rejected": MessageRejected,
 }
 

@@ -11,12 +11,12 @@ import msgspec
 from state.errors import LogBroken
 from state.files import as_known
 from state.segment import ENDING, ENDING_BYTES, NO_CHAIN, Count, Damage, Position, chained
-from state.vocabulary import STATED_TOTAL, TOKEN_CLASSES, TOKEN_TOTALS
+from state.vocabulary import COST, STATED_TOTAL, TOKEN_CLASSES, TOKEN_TOTALS
 
 _NAME: Final = re.compile(r"(\d{20})-(\d{20})\.tombstone\.json")
 
 #: What a total states, each by itself.
-RETIRED_CLASSES: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS, STATED_TOTAL)
+RETIRED_CLASSES: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS, STATED_TOTAL, COST)
 
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -26,7 +26,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     Measured usage of one agent, day (UTC) and model, as it was believed when its evidence was retired.
 
     ``tokens`` by `RETIRED_CLASSES`; one is null when no call stated it. ``day`` is null for calls whose time could not
-    be trusted; ``agent`` where a report named none.
+    be trusted; ``agent`` where a report named none. Beside them stands what they cost, in micro-dollars.
     """
 
     agent: str | None

@@ -29,6 +29,9 @@ TOKEN_TOTALS: Final = ("total_tokens", "total_without_cache_read_tokens")
 #: The total as the source states it: kept beside them, never computed.
 STATED_TOTAL: Final = "provider_total_tokens"
 
+#: What calls cost by the rates that hold: no evidence, and in a tombstone because its calls cannot be priced again.
+COST: Final = "cost_usd_micros"
+
 #: Totals in one `published` event: an event has 64 KiB at most, and a total some 350 bytes.
 TOTALS_MAX: Final = 150
 
@@ -368,6 +371,20 @@ RestatementCause = Literal[
     "retired",  #: the evidence was retired; its total is in `retired`
     "gone",  #: the log does not count it any more, and nothing says why
     "rules",  #: the belief was counted by other rules than today's
+    "price_book",  #: the same tokens by other rates: another book or version, prices of your own, or priced at last
+]
+
+#: Why a call has no cost; never zero.
+Unpriced = Literal[
+    "no_model",  #: its model is not known
+    "service_tier",  #: it was no standard call (batch, flex, priority, fast, a region): no book in use prices that
+    "tokens_unknown",  #: input or output was not stated
+    "out_of_range",  #: it states more tokens than any call has
+    "no_rates",  #: its rates were not looked up yet
+    "unknown_model",  #: the price book does not know the model at its provider
+    "time_unknown",  #: the price changed over time, and when the call was made is not known
+    "context_tier",  #: an increase that may hold several requests, of a model whose price depends on the length of each
+    "rate_missing",  #: the book names no price for a class of tokens that was used
 ]
 
 #: Who ran a check that is evidence itself.
@@ -407,7 +424,18 @@ EventKind = Literal[
     "consumption",
     "reconciliation",
     "published",
+    "rates",
 ]
+
+#: Greatest rate, in micro-dollars per million tokens: so many times the tokens of one call still are a whole number of
+#: 64 bits, and no call of more than nine billion tokens is priced.
+RATE_MAX: Final = 10**9
+
+#: Windows of rates in one event: an event has 64 KiB at most, and a window some 250 bytes.
+RATE_WINDOWS_MAX: Final = 150
+
+#: Service tiers that are priced as the book says; null, too, for most logs name none.
+STANDARD_TIERS: Final = ("standard", "default")
 
 #: Who may leave an estimate behind when a task is completed without measured evidence. Any other word, and none, never
 #: does: not an import, a status sync, a migration, a consistency run.

@@ -44,6 +44,7 @@ SELECT
     ordinal,
     model,
     model_provider,
+    service_tier,
     originator,
     agent_version,
     cwd,

@@ -78,7 +78,17 @@ def test_every_kind_that_is_written_has_a_contract() -> None:
     """
     What no adapter states comes from the log itself, a look at a checkout, the configuration, or through the inbox.
     """
-    seen = {"recovery", "message_rejected", "checkout", "git_commit", "rules", "tally", "trajectory", "published"}
+    seen = {
+        "recovery",
+        "message_rejected",
+        "checkout",
+        "git_commit",
+        "rules",
+        "tally",
+        "trajectory",
+        "published",
+        "rates",
+    }
     assert seen | set(MESSAGES) == set(KINDS) - set(WRITTEN)
 
 
