@@ -7,7 +7,14 @@ from typing import Any, Final
 import duckdb
 
 #: What a total states, beside its calls.
-BELIEVED: Final = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "total_tokens")
+BELIEVED: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cost_usd_micros",
+)
 
 
 #: Totals by day (UTC), agent and class; never add classes.

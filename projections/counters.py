@@ -74,6 +74,10 @@ class Vector(NamedTuple):
         """Whether no part says anything, whatever the total says."""
         return not (self.input or self.cached or self.cache_write or self.output or self.reasoning)
 
+    def is_same_usage(self, other: "Vector") -> bool:
+        """Whether both say the same of everything but the stated total."""
+        return self._replace(total=0) == other._replace(total=0)
+
     def covers(self, other: "Vector") -> bool:
         """Whether every field is at least that of *other*."""
         return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
@@ -119,6 +123,9 @@ class Statement:
     git_branch: str | None = None
     git_remote: str | None = None
     parent_id: str | None = None
+    #: session: provider of its models; record: the tier of its response
+    model_provider: str | None = None
+    service_tier: str | None = None
     flags: tuple[str, ...] = ()
 
 
@@ -174,7 +181,12 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One counted call; tokens as Codex states them. ``baseline_seq``: the total it is measured from, null for zero."""
+    """
+    One counted call; tokens as Codex states them.
+
+    ``baseline_seq``: the total it is measured from, null for zero. ``is_one_request``: the source states these tokens
+    for one response; an increase of which it does not say so may hold several.
+    """
 
     key: str
     rule: Rule
@@ -189,6 +201,8 @@ class Call:
     has_cache_write: bool
     has_reasoning: bool
     has_total: bool
+    is_one_request: bool
+    service_tier: str | None
     flags: frozenset[str]
 
 
@@ -524,6 +538,8 @@ class _StreamFold:
             has_cache_write=f"{prefix}.cache_write_input_tokens" in total.statement.raw,
             has_reasoning=f"{prefix}.reasoning_output_tokens" in total.statement.raw,
             has_total=f"{prefix}.total_tokens" in total.statement.raw,
+            is_one_request=total.last is not None and total.last.is_same_usage(worth),
+            service_tier=None,
             flags=self._stream_flags | flags | set(total.statement.flags) | ({"clamped"} if clamped else set()),
         )
 
@@ -581,6 +597,8 @@ def _record_call(
         has_cache_write="usage.cache_write_input_tokens" in statement.raw,
         has_reasoning="usage.reasoning_output_tokens" in statement.raw,
         has_total="usage.total_tokens" in statement.raw,
+        is_one_request=True,
+        service_tier=statement.service_tier,
         flags=frozenset(marks | set(statement.flags) | ({"clamped"} if clamped else set())),
     )
 

@@ -25,7 +25,8 @@ FACTS: Final[dict[str, str]] = {
     "calls": """
         SELECT
             agent, source_id, source_class, rule, confidence, session_id, parent_session_id, agent_id, called_at,
-            model, agent_version, cwd, git_branch, git_remote, input_tokens, cache_read_tokens, cache_write_tokens,
+            model, model_provider, service_tier, requests, agent_version, cwd, git_branch, git_remote, input_tokens,
+            cache_read_tokens, cache_write_tokens,
             cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, provider_total_tokens,
             stated_cost_usd_micros, is_placeholder, is_progress_only, is_split_unknown, is_clamped,
             is_inheritance_unknown, is_identity_inferred, is_conflict

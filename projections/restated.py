@@ -15,6 +15,7 @@ import duckdb
 
 from projections.beliefs import BELIEVED, TOTALS
 from projections.read import Tables
+from state.vocabulary import COST
 
 #: What a total states.
 FIGURES: Final = ("calls", *BELIEVED)
@@ -330,12 +331,20 @@ _COMPARED: Final = (
     """,  # noqa: S608 - constants
 )
 
+#: Both sides state the same tokens: then only what they cost can be another.
+_SAME_TOKENS: Final = " AND ".join(
+    f"then_part.{name} IS NOT DISTINCT FROM now_part.{name}" for name in BELIEVED if name != COST
+)
+
 #: One cause for each pair. Shares of a call that is on both sides change by a decision, or by evidence of whose it is.
 _CAUSES: Final = f"""
     WITH caused AS (
         SELECT
             *,
             CASE
+                WHEN has_then AND has_now AND {_SAME_TOKENS} AND then_part.seq = now_part.seq
+                    AND then_part.day IS NOT DISTINCT FROM now_part.day
+                    THEN 'price_book'
                 WHEN is_share AND was_measured AND is_measured
                     AND (NOT (has_then AND has_now) OR then_part.seq = now_part.seq)
                     THEN if(is_declared, 'decision', 'attribution')

@@ -7,7 +7,7 @@ and of the messages of a key the greatest revision holds. What is stated again a
 again: retire nothing that agents still write to or copy from.
 
 What says whose tokens are (registrations, declarations, reports of tasks, checkouts, rules) is small and goes on saying
-it: those events stay, in the tombstone. What was believed of them stays too.
+it: those events stay, in the tombstone. What was believed of them stays too, and by which rates they are priced.
 """
 
 import re
@@ -25,7 +25,7 @@ from state.retention import Limit, boundaries, retire
 from state.tombstones import RETIRED_CLASSES, Tombstone, Total
 
 #: Kinds of events that stay when their segments go.
-KEPT: Final = ("allocation", "checkout", "git_commit", "published", "repo", "rules", "task", "task_named")
+KEPT: Final = ("allocation", "checkout", "git_commit", "published", "rates", "repo", "rules", "task", "task_named")
 _KEPT_LINE: Final = re.compile(rf'\{{"q":\d+,"k": ?"(?:{"|".join(KEPT)})"'.encode())
 
 #: From the first to the last event that must stay together.
@@ -89,7 +89,7 @@ _TOTALS: Final = f"""
         count(*) AS calls,
         count_if(is_incomplete) AS incomplete_calls,
         {", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in RETIRED_CLASSES)}
-    FROM usage_measured
+    FROM costs
     WHERE value_seq < ?
     GROUP BY agent, CAST(called_at AS DATE), model
     ORDER BY agent, day, model

@@ -42,6 +42,8 @@ class Row(NamedTuple):
     is_retired: bool
     source_class: str
     source: str
+    model_provider: str | None
+    service_tier: str | None
 
 
 @dataclass(slots=True)
@@ -149,6 +151,8 @@ def _statement(row: Row) -> Statement:
         git_remote=row.git_remote,
         parent_id=row.parent_session_id or row.forked_from_id,
         flags=tuple(row.flags or ()),
+        model_provider=row.model_provider,
+        service_tier=row.service_tier,
     )
 
 
@@ -195,6 +199,9 @@ def _call_row(call: Call) -> dict[str, Any]:
         "parent_session_id": context.parent_id if context else None,
         "time_micros": call.time_micros,
         "model": call.model,
+        "model_provider": context.model_provider if context else None,
+        "service_tier": call.service_tier,
+        "requests": 1 if call.is_one_request else None,
         "agent_version": context.agent_version if context else None,
         "cwd": call.cwd or (context.cwd if context else None),
         "git_branch": context.git_branch if context and is_there else None,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from projections.read import Tables, Window
-from state.vocabulary import ESTIMATING_ORIGINS, FLAGS, TOKEN_CLASSES, TOKEN_TOTALS
+from state.vocabulary import COST, ESTIMATING_ORIGINS, FLAGS, TOKEN_CLASSES, TOKEN_TOTALS
 
 #: What `usage --by` can group by, and the column behind each.
 DIMENSIONS: Final[dict[str, str]] = {
@@ -42,8 +42,10 @@ LACKING: Final[Mapping[str, frozenset[str]]] = {
 
 #: What is asked for an answer, the notes beside it included.
 ASKED: Final = (
+    "costs",
     "freshness",
     "hidden_calls",
+    "prices",
     "rejected",
     "task_reports",
     "token_reports",
@@ -56,6 +58,8 @@ ASKED: Final = (
 )
 
 TOKENS: Final = (*TOKEN_CLASSES, *TOKEN_TOTALS)
+#: What they cost, and what reading from a cache saved, in micro-dollars; null where nothing was priced.
+MONEY: Final = (COST, "cache_savings_usd_micros")
 
 #: Dimensions that slice rows.
 _SLICING: Final = frozenset({"task", "workstream"})
@@ -65,11 +69,12 @@ def measured(tables: Tables, by: Sequence[str], window: Window, only: Only = EVE
     """
     Return measured usage grouped by the dimensions *by*; a sum is null where no source stated the part.
 
+    What it cost is the sum of the calls that were priced; ``unpriced_calls`` are the others.
     By task or workstream ``measurement`` is `allocated` for their shares, and `measured` for what belongs to none.
     """
     named = {*by, *only}
     if _SLICING.isdisjoint(by):
-        table = "usage_attributed" if "repo" in named else "usage_measured"
+        table = "usage_attributed" if "repo" in named else "costs"
         rows = _with(_CALLS.format(table=table), named - {"repo"})
     else:
         rows = _with(_SLICES, named)
@@ -101,23 +106,46 @@ def superseded(tables: Tables, by: Sequence[str], window: Window, only: Only = E
     return _grouped(tables, rows, by, window, only)
 
 
+def unpriced(tables: Tables, window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
+    """Return the measured calls without a cost by provider, model and reason, the most first; none where *only* slices."""
+    if not _SLICING.isdisjoint(only):
+        return []
+    rows = _with(_CALLS.format(table="usage_attributed" if "repo" in only else "costs"), {*only} - {"repo"})
+    query = _UNPRICED.format(rows=rows, chosen=_chosen(only))
+    return tables.rows(query, {"since": window.since, "until": window.until} | _values(only))
+
+
+def price_book(tables: Tables) -> str | None:
+    """Return which price books hold for the models that were counted, with versions; null when none was asked."""
+    names = [row["name"] for row in tables.rows("SELECT DISTINCT book || ' ' || book_version AS name FROM prices")]
+    return " + ".join(sorted(names)) or None
+
+
 def _grouped(tables: Tables, rows: str, by: Sequence[str], window: Window, only: Only) -> list[dict[str, Any]]:
     """Return sums of *rows*, one for each group, also of the classes in it; without dimensions one sum of all."""
     dimensions = [DIMENSIONS[name] for name in by]
     names = [f"{column} AS {name}" for name, column in zip(by, dimensions, strict=True)]
-    sums = [f"CAST(sum({token}) AS BIGINT) AS {token}" for token in TOKENS]
+    sums = [f"CAST(sum({name}) AS BIGINT) AS {name}" for name in (*TOKENS, *MONEY)]
+    without_cost = f"CAST(coalesce(sum(calls) FILTER (WHERE {COST} IS NULL), 0) AS BIGINT) AS unpriced_calls"
     flags = [f"CAST(coalesce(sum(CAST(is_{flag} AS INTEGER)), 0) AS BIGINT) AS {flag}" for flag in FLAGS]
     groups = [*dimensions, "measurement"] if by else []
     selected = [*names, *(["measurement"] if by else []), "CAST(coalesce(sum(calls), 0) AS BIGINT) AS calls"]
     grouping = f"GROUP BY {', '.join(groups)} ORDER BY {', '.join(groups)}" if by else ""
-    select = ", ".join((*selected, *sums, *flags))
-    chosen = " AND ".join(["true", *(f"{DIMENSIONS[name]} IS NOT DISTINCT FROM $only_{name}" for name in only)])
+    select = ", ".join((*selected, *sums, without_cost, *flags))
     is_utc = window.timezone == "UTC"  # nearly always, and to look each time up in a zone takes longer than to add
     windowed = _WINDOWED.format(day="called_at" if is_utc else "timezone($timezone, timezone('UTC', called_at))")
     asked = f"WITH rows_ AS ({_NOTHING} UNION ALL BY NAME {rows}), {windowed}"
-    query = f"{asked} SELECT {select} FROM windowed WHERE {chosen} {grouping}"  # noqa: S608 - constants
+    query = f"{asked} SELECT {select} FROM windowed WHERE {_chosen(only)} {grouping}"  # noqa: S608 - constants
     parameters = {"since": window.since, "until": window.until} | ({} if is_utc else {"timezone": window.timezone})
-    return tables.rows(query, parameters | {f"only_{name}": value for name, value in only.items()})
+    return tables.rows(query, parameters | _values(only))
+
+
+def _chosen(only: Only) -> str:
+    return " AND ".join(["true", *(f"{DIMENSIONS[name]} IS NOT DISTINCT FROM $only_{name}" for name in only)])
+
+
+def _values(only: Only) -> dict[str, str | None]:
+    return {f"only_{name}": value for name, value in only.items()}
 
 
 def _with(rows: str, named: AbstractSet[str]) -> str:
@@ -160,7 +188,7 @@ _NOTHING: Final = f"""
         CAST(NULL AS TIMESTAMP) AS called_at,
         CAST(NULL AS VARCHAR) AS measurement,
         CAST(NULL AS BIGINT) AS calls,
-        {", ".join(f"CAST(NULL AS BIGINT) AS {name}" for name in TOKENS)},
+        {", ".join(f"CAST(NULL AS BIGINT) AS {name}" for name in (*TOKENS, *MONEY))},
         {", ".join(f"CAST(NULL AS BOOLEAN) AS is_{flag}" for flag in FLAGS)}
     WHERE false
 """
@@ -177,6 +205,18 @@ _WINDOWED: Final = """
 """
 
 _CALLS: Final = "SELECT *, 1 AS calls FROM {table}"
+
+_UNPRICED: Final = """
+    SELECT model_provider, model, unpriced AS reason, count(*) AS calls
+    FROM ({rows})
+    WHERE
+        unpriced IS NOT NULL
+        AND ($since IS NULL OR called_at >= $since)
+        AND ($until IS NULL OR called_at < $until)
+        AND {chosen}
+    GROUP BY model_provider, model, unpriced
+    ORDER BY calls DESC, model, model_provider, reason
+"""
 
 _SHARES: Final = "SELECT *, 1 AS calls FROM usage_allocated"
 

@@ -66,7 +66,9 @@ SELECT
         ELSE coalesce((e.line_hash, e.parser_version) <> (i.line_hash, i.parser_version), false)
     END AS is_retired,
     e.source_class,
-    e.source
+    e.source,
+    e.model_provider,
+    e.service_tier
 FROM placed AS e
 LEFT JOIN high_water_marks AS m ON e.source_generation = m.source_generation AND m.state <> 'moved'
 LEFT JOIN items AS i ON e.source_generation = i.source_generation AND e.item_key = i.item_key

@@ -17,7 +17,7 @@ WITH read_ AS (
         from_json(
             body,
             '{"measurement": "VARCHAR", "source_class": "VARCHAR", "scope": "VARCHAR", "provider": "VARCHAR", "source_id": "VARCHAR",
-            "agent": "VARCHAR", "session_id": "VARCHAR", "parent_session_id": "VARCHAR", "model": "VARCHAR", "cwd": "VARCHAR",
+            "agent": "VARCHAR", "session_id": "VARCHAR", "parent_session_id": "VARCHAR", "model": "VARCHAR", "service_tier": "VARCHAR", "cwd": "VARCHAR",
             "git_branch": "VARCHAR", "git_remote": "VARCHAR", "repo": "VARCHAR", "task_id": "VARCHAR", "workstream_id": "VARCHAR",
             "at": "TIMESTAMP", "input_tokens": "BIGINT", "cache_read_tokens": "BIGINT", "cache_write_tokens": "BIGINT",
             "cache_write_5m_tokens": "BIGINT", "cache_write_1h_tokens": "BIGINT", "output_tokens": "BIGINT",
@@ -88,6 +88,7 @@ SELECT
     coalesce(said.session_id, CASE WHEN said.scope = 'session' THEN said.source_id END) AS session_id,
     said.parent_session_id AS parent_session_id,
     said.model AS model,
+    said.service_tier AS service_tier,
     said.cwd AS cwd,
     said.git_branch AS git_branch,
     said.git_remote AS git_remote,

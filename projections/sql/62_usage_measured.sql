@@ -8,7 +8,8 @@
 -- A part is null where the source did not state it; total_tokens adds what is stated. A time that is missing, before
 -- 2015 or later than the log's last commit puts the call on no day. "incomplete": output is a streaming placeholder
 -- and nothing was stated about the call for five minutes before the last commit. What a program reported (rule report) is one row
--- per report, of a call or of a whole session; agent is null where it named none.
+-- per report, of a call or of a whole session; agent is null where it named none. requests is null where a row may hold several
+-- requests to a model: an increase of a total, a report of a session.
 WITH clock AS (
     SELECT max(committed_at) AS now_at
     FROM commits
@@ -31,6 +32,9 @@ folded AS (
         used_at AS called_at,
         used_at AS last_stated_at,
         model,
+        provider AS model_provider,
+        service_tier,
+        CASE WHEN scope = 'call' THEN CAST(1 AS BIGINT) END AS requests,
         cwd,
         git_branch,
         git_remote,
@@ -75,6 +79,9 @@ SELECT
     agent_id,
     CASE WHEN has_time THEN called_at END AS called_at,
     model,
+    model_provider,
+    service_tier,
+    requests,
     agent_version,
     cwd,
     git_branch,

@@ -1,11 +1,11 @@
 -- usage_attributed: measured usage with the repository each row belongs to, by which evidence, or why to none.
 -- grain: one row of usage_measured
 -- key: agent, source_id
--- unit: tokens, times in UTC
--- source: usage_measured, places, checkout_periods, token_reports, repo_names
+-- unit: tokens, micro-dollars, times in UTC
+-- source: costs, places, checkout_periods, token_reports, repo_names
 -- refresh: view
 --
--- The very rows of usage_measured: totals by repository, with those of none, are the measured totals. repo is null where the evidence
+-- The very rows of usage_measured, with what they cost: totals by repository, with those of none, are the measured totals. repo is null where the evidence
 -- is missing or says several things (repo_gap). A session whose directory changes is split call by call. repo_confidence: high if
 -- stated, or if root commit and remote agree; medium by remote; low by path, or where the directory was first seen more than
 -- a day after the call.
@@ -39,7 +39,7 @@ SELECT
     END AS repo_gap,
     p.seq AS checkout_seq,
     p.top_path
-FROM usage_measured AS u
+FROM costs AS u
 LEFT JOIN checkout_periods AS p
     ON
         u.cwd = p.cwd

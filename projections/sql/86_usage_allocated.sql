@@ -1,12 +1,12 @@
 -- usage_allocated: measured tokens by task and workstream: another slicing of the same tokens, never an addend.
 -- grain: the share of one task and workstream in one row of usage_measured
 -- key: agent, source_id, task_id, workstream_id
--- unit: tokens, times in UTC
--- source: allocated_calls, usage_measured, task_workstreams
+-- unit: tokens, micro-dollars, times in UTC
+-- source: allocated_calls, costs, task_workstreams
 -- refresh: view
 --
 -- Shares are whole numbers by largest remainder, class by class, with what is left as one of those that share; what is of which never exceeds the share of its whole. Of one row they
--- add up to the row at most; the rest is in usage_unallocated. A class that the row does not state is null.
+-- add up to the row at most; the rest is in usage_unallocated. What the call cost, and what its cache saved, is shared like a class of tokens. A class that the row does not state is null.
 -- evidence_seqs are the events that the rule rests on; a task's workstream is the one last reported.
 WITH shares AS MATERIALIZED (
     SELECT *
@@ -15,7 +15,7 @@ WITH shares AS MATERIALIZED (
 ),
 wanted AS MATERIALIZED (
     SELECT *
-    FROM usage_measured
+    FROM costs
     WHERE value_seq IN (SELECT value_seq FROM shares)
 ),
 parted AS (
@@ -30,7 +30,9 @@ parted AS (
             {'class': 'cache_write_5m', 'tokens': u.cache_write_5m_tokens},
             {'class': 'cache_write_1h', 'tokens': u.cache_write_1h_tokens},
             {'class': 'output', 'tokens': u.output_tokens},
-            {'class': 'reasoning', 'tokens': u.reasoning_tokens}
+            {'class': 'reasoning', 'tokens': u.reasoning_tokens},
+            {'class': 'cost', 'tokens': u.cost_usd_micros},
+            {'class': 'cache_savings', 'tokens': u.cache_savings_usd_micros}
         ], recursive := true),
         CAST(s.weight AS HUGEINT) AS weight,
         s.whole,
@@ -70,7 +72,9 @@ classes AS (
         any_value(tokens) FILTER (WHERE class = 'cache_write_5m') AS cache_write_5m_tokens,
         any_value(tokens) FILTER (WHERE class = 'cache_write_1h') AS cache_write_1h_tokens,
         any_value(tokens) FILTER (WHERE class = 'output') AS output_tokens,
-        any_value(tokens) FILTER (WHERE class = 'reasoning') AS reasoning_tokens
+        any_value(tokens) FILTER (WHERE class = 'reasoning') AS reasoning_tokens,
+        any_value(tokens) FILTER (WHERE class = 'cost') AS cost_usd_micros,
+        any_value(tokens) FILTER (WHERE class = 'cache_savings') AS cache_savings_usd_micros
     FROM parts
     GROUP BY value_seq, task_id, workstream_id
 ),
@@ -106,7 +110,9 @@ shared AS (
         u.cache_write_5m_tokens,
         u.cache_write_1h_tokens,
         u.output_tokens,
-        u.reasoning_tokens
+        u.reasoning_tokens,
+        u.cost_usd_micros,
+        u.cache_savings_usd_micros
     FROM shares AS s
     INNER JOIN wanted AS u ON s.value_seq = u.value_seq
     WHERE s.weight = s.whole
@@ -142,6 +148,8 @@ SELECT
     + coalesce(p.output_tokens, 0) AS total_tokens,
     coalesce(p.input_tokens, 0) + coalesce(p.cache_write_tokens, 0) + coalesce(p.output_tokens, 0)
     AS total_without_cache_read_tokens,
+    p.cost_usd_micros,
+    p.cache_savings_usd_micros,
     u.is_incomplete,
     u.is_progress_only,
     u.is_split_unknown,

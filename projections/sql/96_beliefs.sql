@@ -1,7 +1,7 @@
 -- beliefs: the totals of each day, agent and class of tokens, each time they were stated as believed.
 -- grain: one statement of a published event
 -- key: seq, day, agent, measurement
--- unit: calls in whole numbers, tokens, times in UTC
+-- unit: calls in whole numbers, tokens, micro-dollars, times in UTC
 -- source: staged
 -- refresh: append
 --
@@ -17,7 +17,8 @@ SELECT
         from_json(
             body -> '$.totals',
             '[{"day": "DATE", "agent": "VARCHAR", "measurement": "VARCHAR", "calls": "BIGINT", "input_tokens": "BIGINT",
-            "cache_read_tokens": "BIGINT", "cache_write_tokens": "BIGINT", "output_tokens": "BIGINT", "total_tokens": "BIGINT"}]'
+            "cache_read_tokens": "BIGINT", "cache_write_tokens": "BIGINT", "output_tokens": "BIGINT", "total_tokens": "BIGINT",
+            "cost_usd_micros": "BIGINT"}]'
         ),
         recursive := true
     )

@@ -8,13 +8,16 @@ import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from daemon.bootstrap import open_log, seen_files, utc_now
+from daemon.config import PriceConfig
 from daemon.envelope import SCHEMA
 from daemon.ingest import Ingest
 from daemon.message import check
+from daemon.own_events import own_event
 from projections.build import Projection
 from projections.hashes import tables_hash
 from projections.retention import greatest_boundary, retire_old, totals_before
@@ -38,7 +41,7 @@ GROUPS = f"""
 
 MEASURED = """
     SELECT CAST(called_at AS DATE) AS day, 1 AS calls, CAST(is_incomplete AS INTEGER) AS incomplete_calls, *
-    FROM usage_measured
+    FROM costs
 """
 
 REBUILD = """
@@ -600,4 +603,28 @@ def test_a_report_is_retired_together_with_what_an_agents_log_says_of_it(live):
 
     assert tombstone
     assert [("n",)] == ledger.rows("SELECT source_id FROM usage_measured")
+    ledger.close()
+
+
+def test_rates_stay_when_their_segment_goes_and_what_went_keeps_its_cost(live):
+    """
+    What remains is priced as before; what has gone cannot be priced again, so its total says what it cost.
+    """
+    own = PriceConfig(model="m-1", input=Decimal(2), output=Decimal(3)).facts()
+    ledger = Ledger(live)
+    for name in ("a", "b"):
+        with open_log(live.settings) as log:
+            if name == "a":
+                log.append([own_event("rates", own, utc_now())], {})
+        ledger.write([call(name, model="m-1", input_tokens=5, cache_read_tokens=0, output_tokens=7)])
+        with open_log(live.settings) as log:
+            log.roll()
+    ledger.close()
+
+    with open_log(live.settings), Projection.open(live.settings.state) as projection:
+        assert retire_old(projection, live.settings.state, FOREVER, utc_now)
+    ledger.write([call("c", model="m-1", input_tokens=100, cache_read_tokens=0, output_tokens=0)])
+
+    assert [("c", 200)] == ledger.rows("SELECT source_id, cost_usd_micros FROM costs")
+    assert [(2, 62)] == ledger.rows("SELECT sum(calls), sum(cost_usd_micros) FROM retired")
     ledger.close()
