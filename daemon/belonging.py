@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from projections.read import Tables, plain
-from projections.usage import TOKENS
+from projections.usage import MONEY, TOKENS
 
 #: Tokens of a row that belongs to nothing; a row is asked for by the event that gives it its value.
 _REPOS: Final = """
@@ -16,7 +16,7 @@ _REPOS: Final = """
 _SHARES: Final = f"""
     SELECT
         value_seq, task_id, workstream_id, rule, rule_version, confidence, evidence_seqs, weight, whole,
-        {", ".join(TOKENS)}
+        {", ".join((*TOKENS, *MONEY))}
     FROM usage_allocated
     WHERE value_seq IN (SELECT unnest($wanted))
     ORDER BY value_seq, task_id, workstream_id

@@ -21,6 +21,7 @@ from daemon.health.limits import Limits, limits
 from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
+from daemon.prices import Pricer, own_prices
 from daemon.publish import publish
 from daemon.recollect import recollect
 from daemon.scratch import is_scratch, sweep_scratch
@@ -145,20 +146,24 @@ def catch_up(
         except InboxUnsafe:
             refresh_and_publish(settings, anew=anew)  # what agents have logged is shown all the same
             raise
-        added = refresh_and_publish(settings, anew=anew, stating=lambda tables: _state_belief(log, tables, clock))
+        pricer = Pricer(clock, own_prices(settings))
+        stating = (
+            lambda tables: _append(log, pricer.events(tables.connection, log.head.seq)),
+            lambda tables: _append(log, Believer(clock).events(tables.connection, log.head.seq)),
+        )
+        added = refresh_and_publish(settings, anew=anew, stating=stating)
         return Caught(read, messages, added, log.head.seq)
 
 
-def _state_belief(log: Log[Cursor], projection: Projection, clock: Callable[[], datetime]) -> bool:
-    """Append what is believed when a day has begun since that was stated last; say whether one has."""
-    events = Believer(clock).events(projection.connection, log.head.seq)
+def _append(log: Log[Cursor], events: Sequence[bytes]) -> bool:
+    """Append what the tables had to say, and say whether they had."""
     if events:
         log.append(events, {})
     return bool(events)
 
 
 def refresh_and_publish(
-    settings: Settings, *, anew: bool = False, stating: Callable[[Projection], bool] = lambda _: False
+    settings: Settings, *, anew: bool = False, stating: Sequence[Callable[[Projection], bool]] = ()
 ) -> int:
     """
     Bring the tables up to the log's head and publish them; the caller holds the log's lock.
@@ -166,7 +171,7 @@ def refresh_and_publish(
     Args:
         settings: Whose log and tables.
         anew: Whether the tables are not to be believed.
-        stating: Appends to the log what the tables say, and says whether it has; then they are brought up to that, too.
+        stating: Each appends to the log what the tables say, and says whether it has; then they are brought up to that.
 
     Raises:
         ProjectionUnusable: The database failed, for want of room for example; the log is not touched.
@@ -177,8 +182,9 @@ def refresh_and_publish(
         with Projection.open(settings.state) as projection:
             before = projection.mark()
             added = projection.refresh(settings.state.log_directory)
-            if stating(projection):
-                added += projection.refresh(settings.state.log_directory)
+            for state in stating:
+                if state(projection):
+                    added += projection.refresh(settings.state.log_directory)
             if anew or projection.mark() != before or not settings.state.published.exists():
                 publish(projection, settings.state)
             return added

@@ -5,17 +5,28 @@ Looked for in systemd's `$CONFIGURATION_DIRECTORY`, else in `$XDG_CONFIG_HOME/ta
 `~/.config/tallystick`. Imported only where there is such a file: no command pays for it otherwise.
 """
 
+import hashlib
+import json
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from daemon.money import micros
 from daemon.patterns import what_is_wrong
 from state.errors import TallystickError
-from state.evidence import RuleSet, Trailers
-from state.vocabulary import TASK_BRANCH_PATTERN, TASK_TRAILERS, WORD_PATTERN, WORKSTREAM_TRAILERS
+from state.evidence import RateFacts, RateWindow, RuleSet, Trailers
+from state.vocabulary import (
+    ID_PATTERN,
+    MODEL_PATTERN,
+    TASK_BRANCH_PATTERN,
+    TASK_TRAILERS,
+    WORD_PATTERN,
+    WORKSTREAM_TRAILERS,
+)
 
 FILE_NAME = "config.toml"
 
@@ -111,6 +122,64 @@ class ClaimsConfig(_Strict):
     path: Annotated[str, Field(pattern=r"^[/~]", max_length=4096)] = Field(description="absolute, or below `~/`")
 
 
+def _as_decimal(value: object) -> object:
+    """Take a whole number for a decimal one: TOML tells them apart."""
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+#: Dollars per million tokens, to the micro-dollar.
+Dollars = Annotated[Decimal, BeforeValidator(_as_decimal), Field(ge=0, le=1000, decimal_places=6)]
+
+
+class PriceConfig(_Strict):
+    """What a model costs, in dollars per million tokens; it goes before every price book."""
+
+    model: Annotated[str, Field(pattern=rf"^{MODEL_PATTERN}$")] = Field(description="model, exactly as logs name it")
+    provider: Annotated[str, Field(pattern=rf"^{ID_PATTERN}$")] | None = Field(
+        None, description="only where logs name this provider; left out, whatever they name"
+    )
+    input: Dollars = Field(description="input neither read from nor written to a cache")
+    output: Dollars = Field(description="output, reasoning included")
+    cache_read: Dollars | None = Field(None, description="read from a cache; left out, calls that do so are unpriced")
+    cache_write_5m: Dollars | None = Field(
+        None, description="written to a cache for five minutes, or nobody says how long; left out, the same"
+    )
+    cache_write_1h: Dollars | None = Field(None, description="written to a cache for an hour; left out, the same")
+
+    def facts(self) -> RateFacts:
+        """Return the same as evidence: a book of its own, whose version is a hash of it."""
+        said = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return RateFacts(
+            book="config",
+            book_version=hashlib.sha256(said.encode("ascii")).hexdigest()[:12],
+            model_provider=self.provider,
+            model=self.model,
+            matched_provider=self.provider,
+            matched_model=self.model,
+            windows=(
+                RateWindow(
+                    input=micros(self.input),
+                    cache_read=_micros(self.cache_read),
+                    cache_write=_micros(self.cache_write_5m),
+                    cache_write_5m=_micros(self.cache_write_5m),
+                    cache_write_1h=_micros(self.cache_write_1h),
+                    output=micros(self.output),
+                ),
+            ),
+        )
+
+
+def _micros(usd: Decimal | None) -> int | None:
+    return None if usd is None else micros(usd)
+
+
+def _each_once(prices: tuple[PriceConfig, ...]) -> tuple[PriceConfig, ...]:
+    """Return *prices* if no model has two: which of them were meant could only be guessed."""
+    if len({(each.provider, each.model) for each in prices}) < len(prices):
+        raise PydanticCustomError("priced_twice", "a model of a provider has two prices")
+    return prices
+
+
 class Config(_Strict):
     """Everything that may stand in the file; what is left out keeps its default."""
 
@@ -124,6 +193,13 @@ class Config(_Strict):
     claims: Annotated[tuple[ClaimsConfig, ...], BeforeValidator(_as_tuple)] = Field(
         (), description="files of records of harnesses: what they say is held against what was measured"
     )
+    prices: Annotated[tuple[PriceConfig, ...], BeforeValidator(_as_tuple), AfterValidator(_each_once)] = Field(
+        (), description="prices of your own, in dollars per million tokens; they go before the price book"
+    )
+
+    def own_prices(self) -> tuple[RateFacts, ...]:
+        """Return the operator's own prices as evidence."""
+        return tuple(each.facts() for each in self.prices)
 
 
 def read_config(path: Path) -> Config:
@@ -134,7 +210,7 @@ def read_config(path: Path) -> Config:
         ConfigUnusable: It is no TOML, or has an unknown or impossible entry; place and rule are named, no value is.
     """
     try:
-        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal))
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:

@@ -12,6 +12,7 @@ from daemon.locate import Located, Locator, Place
 from daemon.window import check_zone
 from projections.read import Tables, plain
 from state.errors import TallystickError
+from state.vocabulary import COST
 
 #: What to compute from the JSON at the ranges; `docs/explain.md` has the object each role names.
 FORMULAS: Final[dict[str, str]] = {
@@ -74,7 +75,11 @@ def explain(tables: Tables, question: Question, part: Part = Part()) -> dict[str
     located = _located(tables, events)
     losers = _losers(tables, calls)
     owners = belonging(tables, behind)
-    rows = [_row(call, events, located, losers) | owners[call["value_seq"]] for call in calls]
+    prices = _prices(tables, calls)
+    rows = [
+        _row(call, events, located, losers) | {"price": prices.get(_window(call))} | owners[call["value_seq"]]
+        for call in calls
+    ]
     return {
         "schema": "tallystick.explain/1",
         "what": question.what,
@@ -113,13 +118,13 @@ def _allocated(owners: Iterable[dict[str, Any]], what: str) -> int | None:
 #: not count is behind its winner.
 _CALLS: Final[dict[str, str]] = {
     "day": """
-        SELECT * FROM usage_measured
+        SELECT * FROM costs
         WHERE CAST(timezone($timezone, timezone('UTC', called_at)) AS DATE) = CAST($what AS DATE)
             AND ($agent IS NULL OR agent = $agent)
         ORDER BY agent, called_at, source_id
     """,
     "event": """
-        SELECT * FROM usage_measured
+        SELECT * FROM costs
         WHERE (
                 $what IN (value_seq, baseline_seq, owner_seq)
                 OR (agent, source_id) IN (SELECT (agent, source_id) FROM events WHERE seq = $what)
@@ -131,12 +136,12 @@ _CALLS: Final[dict[str, str]] = {
         ORDER BY agent, called_at, source_id
     """,
     "name": """
-        SELECT * FROM usage_measured
+        SELECT * FROM costs
         WHERE (source_id = $what OR session_id = $what) AND ($agent IS NULL OR agent = $agent)
         ORDER BY agent, called_at, source_id
     """,
     "owner": """
-        SELECT * FROM usage_measured
+        SELECT * FROM costs
         WHERE (
                 value_seq IN (SELECT value_seq FROM usage_attributed WHERE repo = $what)
                 OR value_seq IN (SELECT value_seq FROM usage_allocated WHERE task_id = $what OR workstream_id = $what)
@@ -213,6 +218,19 @@ def _losers(tables: Tables, calls: list[dict[str, Any]]) -> dict[tuple[str, str]
     return losers
 
 
+def _window(call: dict[str, Any]) -> tuple[int | None, int | None]:
+    return call["rates_seq"], call["window_number"]
+
+
+def _prices(tables: Tables, calls: list[dict[str, Any]]) -> dict[tuple[int | None, int | None], dict[str, Any]]:
+    """Return what the price books say of the models of *calls*, by event and window."""
+    wanted = sorted({call["rates_seq"] for call in calls if call["rates_seq"] is not None})
+    rows = tables.rows("SELECT * FROM prices WHERE rates_seq IN (SELECT unnest($wanted))", {"wanted": wanted})
+    return {
+        (row["rates_seq"], row["window_number"]): {name: plain(value) for name, value in row.items()} for row in rows
+    }
+
+
 def _row(
     call: dict[str, Any],
     events: dict[int, dict[str, Any]],
@@ -253,4 +271,9 @@ def _evidence(role: str, event: dict[str, Any], located: Located | None) -> dict
 def _totals(calls: list[dict[str, Any]]) -> dict[str, Any]:
     names = [name for name in calls[0] if name.endswith("_tokens") and name != "provider_total_tokens"]
     sums = {name: [call[name] for call in calls if call[name] is not None] for name in names}
-    return {"calls": len(calls)} | {name: sum(values) if values else None for name, values in sums.items()}
+    priced = [call[COST] for call in calls if call[COST] is not None]
+    return (
+        {"calls": len(calls)}
+        | {name: sum(values) if values else None for name, values in sums.items()}
+        | {COST: sum(priced) if priced else None, "unpriced_calls": len(calls) - len(priced)}
+    )

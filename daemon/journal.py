@@ -30,6 +30,7 @@ Event = Literal[
     "judge_failed",  #: one judgement of health could not be made; the others were
     "log_damaged",  #: bytes of the log are not what was committed; what was lost is read again from its sources
     "plugin_failed",  #: an adapter of somebody else raised, or said what is no evidence; what it read then is rejected
+    "pricing_failed",  #: the price book could not be asked; new models have no cost until it can, it is tried again
     "projection_failed",  #: the tables could not be brought up to the log; they are made anew
     "projection_rebuilt",  #: the tables were made anew from the log
     "published",  #: the published tables were replaced for the first time in this process

@@ -23,6 +23,7 @@ from daemon.health.finding import Finding
 from daemon.health.judging import Judging
 from daemon.journal import Journal
 from daemon.mailbox import Mailbox
+from daemon.prices import Pricer
 from daemon.publish import publish
 from projections.build import Projection, ProjectionUnusable
 from state.errors import TallystickError
@@ -43,6 +44,8 @@ REFRESH_SHARE: Final = 4
 BEAT_SECONDS: Final = 5.0
 #: The tables are asked so often, in seconds, what is wrong: silence is no event that could bring it up.
 JUDGE_SECONDS: Final = 10.0
+#: The tables are asked so often, in seconds, for models without rates; after a failure so often.
+PRICE_SECONDS: Final = (10.0, 600.0)
 #: Between two publications at least so long, in seconds, and at most one part in so many of the time.
 PUBLISH_SECONDS: Final = 1.0
 PUBLISH_SHARE: Final = 20
@@ -86,6 +89,7 @@ class Projector(threading.Thread):
         judge_seconds: float = JUDGE_SECONDS,
         mailbox: Mailbox | None = None,
         believer: Believer | None = None,
+        pricer: Pricer | None = None,
     ) -> None:
         super().__init__(name="projector", daemon=True)
         self._judging = judging
@@ -93,6 +97,8 @@ class Projector(threading.Thread):
         self._judge_at = 0.0
         self._mailbox = mailbox
         self._believer = believer
+        self._pricer = pricer
+        self._price_at = 0.0
         self._is_believing = False
         self._retention = retention
         self._is_retiring = False
@@ -185,6 +191,7 @@ class Projector(threading.Thread):
                 is_new = self._retire(self._retention, projection) or is_new
             pause_seconds = max(REFRESH_SECONDS, REFRESH_SHARE * (time.monotonic() - begun_at))
             mark = projection.mark()
+            self._state_rates(projection, mark)
             self._state_belief(projection, mark)
             is_new = is_new or mark != before or self._is_published_gone()
             self.state = replace(self.state, seq=_seq(mark), beat_at=time.monotonic())
@@ -216,8 +223,31 @@ class Projector(threading.Thread):
             self._judge_at = time.monotonic() + self._judge_seconds
             self.state = replace(self.state, signals=signals)
 
+    def _state_rates(self, projection: Projection, mark: Mark | None) -> None:
+        """Hand the loop the rates of models that have none; a book that cannot be asked leaves its calls unpriced."""
+        if self._pricer is None or self._mailbox is None or not self._is_believing:
+            return
+        now = time.monotonic()
+        if now < self._price_at and not self._pricer.is_waiting:
+            return
+        try:
+            events = self._pricer.events(projection.connection, _seq(mark))
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            self._journal.error("pricing_failed", failure=type(error).__name__)
+            self._price_at = now + PRICE_SECONDS[1]
+            return
+        self._price_at = now + PRICE_SECONDS[0]
+        if events:
+            self._mailbox.put_events(events)
+
     def _state_belief(self, projection: Projection, mark: Mark | None) -> None:
-        """Hand the loop what is believed when a day has begun; what the last sweep has not read could only be wrong."""
+        """
+        Hand the loop what is believed when a day has begun.
+
+        What the last sweep has not read could only be wrong, and so could costs while rates are on their way.
+        """
+        if self._pricer is not None and self._pricer.is_waiting:
+            return
         if self._is_believing and self._believer is not None and self._mailbox is not None:
             events = self._believer.events(projection.connection, _seq(mark))
             if events:

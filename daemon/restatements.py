@@ -15,6 +15,7 @@ from daemon.lag import warn_of_lag
 from daemon.scratch import scratch
 from daemon.settings import Settings
 from daemon.window import window_of
+from projections.beliefs import BELIEVED
 from projections.build import Projection, ProjectionUnusable
 from projections.catalog import layout
 from projections.read import NothingPublished, Tables, Window, plain
@@ -32,12 +33,11 @@ from projections.restated import (
 )
 from state.paths import StatePaths
 from state.read import commits_at
+from state.vocabulary import COST
 
 DONE, FINDINGS = 0, 1
 
-_NOTHING: Final[Figures] = dict.fromkeys(
-    ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "total_tokens")
-) | {"calls": 0}
+_NOTHING: Final[Figures] = dict.fromkeys(BELIEVED) | {"calls": 0}
 
 
 def restatements(settings: Settings, since: str | None, until: str | None, *, as_json: bool) -> int:
@@ -183,13 +183,22 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "believed_at": row["believed_at"][:16],
         "then": row["then"]["total_tokens"],
         "now": row["now"]["total_tokens"],
+        "then_usd": _dollars(row["then"]),
+        "now_usd": _dollars(row["now"]),
         "why": ", ".join(f"{name} {_signed(difference)}" for name, difference in why),
     }
 
 
 def _signed(difference: Figures) -> str:
-    calls, tokens = difference["calls"], difference["total_tokens"]
+    calls, tokens, cost = difference["calls"], difference["total_tokens"], difference[COST]
+    if cost and not (calls or tokens):
+        return f"{'+' if cost > 0 else ''}{show.dollars(cost)} USD"
     return f"{tokens or 0:+,}" + (f" ({calls:+,} calls)" if calls else "")
 
 
-_COLUMNS: Final = ("day", "agent", "measurement", "believed_at", "then", "now", "why")
+def _dollars(figures: Figures) -> str | None:
+    cost = figures[COST]
+    return None if cost is None else show.dollars(cost)
+
+
+_COLUMNS: Final = ("day", "agent", "measurement", "believed_at", "then", "now", "then_usd", "now_usd", "why")

@@ -20,6 +20,7 @@ from daemon.loop import Loop, Pace
 from daemon.mailbox import Mailbox
 from daemon.memory import leave_no_core
 from daemon.notify import Notify
+from daemon.prices import Pricer, look_up_apart, own_prices
 from daemon.projector import Projector, Retention
 from daemon.provenance import DaemonChanged, daemon_event
 from daemon.recollect import recollect
@@ -58,6 +59,7 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             journal.error("log_damaged", segment=damage.segment, offset_bytes=damage.start_offset_bytes)
         rules = record(log, settings, clock)
         planter = sentinel.Planter(settings.state, clock) if limits.has_sentinel else None
+        pricer = Pricer(clock, own_prices(settings), look_up_apart)
         projector = Projector(
             settings.state,
             journal,
@@ -67,12 +69,14 @@ def run(settings: Settings, clock: Callable[[], datetime] = utc_now, pace: Pace 
             judge_seconds=pace.judge,
             mailbox=mailbox,
             believer=Believer(clock),
+            pricer=pricer,
         )
         surroundings = Surroundings(host_judges(limits, clock, journal), settings)
 
         def reload() -> Limits:
             """Let what the configuration says now hold; tasks' rules and roots wait for the next start."""
             new, retention = limits_of(settings), _retention(settings, clock)
+            pricer.obey(own_prices(settings))
             projector.obey(table_judges(settings, new, clock, journal), retention)
             surroundings.obey(host_judges(new, clock, journal))
             return new

@@ -31,7 +31,7 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _is_number(text: str) -> bool:
-    return text.replace(",", "").isdigit() or text == "-"
+    return text.removeprefix(">=").replace(",", "").replace(".", "", 1).isdigit() or text == "-"
 
 
 def cell(value: object) -> str:
@@ -43,6 +43,12 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return safe(str(value))
+
+
+def dollars(micros: int) -> str:
+    """Return micro-dollars as dollars, all digits of them: what is rounded away here could not be added up."""
+    whole, part = divmod(abs(micros), 1_000_000)
+    return f"{'-' if micros < 0 else ''}{whole:,}.{part:06d}"
 
 
 def safe(text: str) -> str:

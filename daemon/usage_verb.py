@@ -15,15 +15,18 @@ from projections.usage import (
     DIMENSIONS,
     EVERYTHING,
     LACKING,
+    MONEY,
     TOKENS,
     Only,
     allocated,
     estimated,
     estimated_tokens,
     measured,
+    price_book,
     superseded,
+    unpriced,
 )
-from state.vocabulary import FLAGS
+from state.vocabulary import COST, FLAGS
 
 DONE: Final = 0
 
@@ -42,6 +45,9 @@ SHOWN_TOKENS: Final = (
     "reasoning_tokens",
     "total_tokens",
 )
+
+#: So many models without a price are named below a table; `--json` has all.
+_UNPRICED_MAX: Final = 5
 
 #: What stands in a table for tokens of no repository, task or workstream, by class.
 _OF_CLASS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -82,8 +88,9 @@ def usage(settings: Settings, question: UsageQuestion, *, as_json: bool) -> int:
         return DONE
     if not (document["sources"] or document["rows"]):
         show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
-    columns = (*question.by, "measurement", "calls", *SHOWN_TOKENS, "incomplete_calls")
-    show.table(columns, [_named(row) for row in document["rows"]])
+    priced = f"usd ({document['as_of']['price_book'] or 'not priced'})"
+    columns = (*question.by, "measurement", "calls", *SHOWN_TOKENS, priced, "incomplete_calls")
+    show.table(columns, [_named(row) | {priced: _dollars(row)} for row in document["rows"]])
     _print_totals(document)
     return DONE
 
@@ -140,7 +147,7 @@ def usage_document(
         "as_of": {
             "seq": head.seq,
             "at": plain(head.committed_at),
-            "price_book": None,
+            "price_book": price_book(tables),
             "asked": asked,
             "rules": layout(),
         },
@@ -149,6 +156,7 @@ def usage_document(
         "rows_not_shown": rows[1],
         **tables.sources(),
         **tables.retired(window),
+        "unpriced": unpriced(tables, window, only) if totals["measured"].get("unpriced_calls") else [],
         "estimated_tokens_not_included": 0 if "estimated" in chosen else estimated_tokens(tables, window, only),
         "totals": totals,
     }
@@ -177,9 +185,10 @@ def _total(
     """Return the sum of a class: of its groups, unless they slice calls, whose marks would count with each part."""
     if groups is None or (name == "measured" and not LACKING[name].isdisjoint(by)):
         return _ASKED[name](tables, (), window, only)[0]
-    columns = (*TOKENS, *FLAGS, "calls")
+    nullable = (*TOKENS, *MONEY)
+    columns = (*nullable, *FLAGS, "calls", "unpriced_calls")
     stated = {column: [row[column] for row in groups if row[column] is not None] for column in columns}
-    return {column: sum(values) if values or column not in TOKENS else None for column, values in stated.items()}
+    return {column: sum(values) if values or column not in nullable else None for column, values in stated.items()}
 
 
 def _shown(rows: list[dict[str, Any]], rows_max: int | None) -> tuple[list[dict[str, Any]], int]:
@@ -199,7 +208,7 @@ def _usage_row(by: Sequence[str], row: Mapping[str, Any], measurement: str) -> d
     if measurement in ("measured", "allocated"):
         shown["incomplete_calls"] = row["incomplete"]
         shown["quality"] = {flag: row[flag] for flag in FLAGS}
-        shown |= {"cost_usd_micros": None, "unpriced_calls": row["calls"]}
+        shown |= {name: row[name] for name in (*MONEY, "unpriced_calls")}
     return shown
 
 
@@ -209,12 +218,24 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: nothing.get(name) if value is None else value for name, value in row.items()}
 
 
+def _dollars(row: Mapping[str, Any]) -> str | None:
+    """Return what a row cost as a table shows it; at least so much where calls of it are unpriced."""
+    cost = row.get(COST)
+    if cost is None:
+        return None
+    return f"{'>=' if row['unpriced_calls'] else ''}{show.dollars(cost)}"
+
+
 def _print_totals(document: Mapping[str, Any]) -> None:
     # By task there is nothing measured, but shares of it.
     name = next(each for each in CLASSES if document["totals"][each])
     total = document["totals"][name]
     tokens, incomplete = total["total_tokens"], total["incomplete_calls"]
     notes = [f"total {name} {'-' if tokens is None else format(tokens, ',')}"]
+    if total.get(COST) is not None:
+        notes.append(f"cost {_dollars(total)} USD by {document['as_of']['price_book']}")
+    if document["unpriced"]:
+        notes.append(f"{total['unpriced_calls']:,} calls have no price ({_unpriced_models(document['unpriced'])})")
     if incomplete:
         notes.append(f"a lower bound: {incomplete} calls are incomplete")
     if document["estimated_tokens_not_included"]:
@@ -230,3 +251,9 @@ def _print_totals(document: Mapping[str, Any]) -> None:
     if document["unread_bytes"]:
         notes.append(f"{document['unread_bytes']:,} bytes are not read yet")
     show.out("; ".join(notes))
+
+
+def _unpriced_models(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Name the models without a price and why, the first few of them."""
+    named = [f"{each['model'] or 'no model'}: {each['reason']}" for each in groups[:_UNPRICED_MAX]]
+    return ", ".join(named) + (", ..." if len(groups) > _UNPRICED_MAX else "")

@@ -299,6 +299,7 @@ def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int
         for each in row["evidence"]:
             place = f"{each['source']} {_where(each)}" if each["source"] else f"message {each['receipt']}"
             show.out(f"    {each['role']:8} #{each['seq']} {show.safe(place)}  {each['outcome']}")
+        show.out(f"    {_cost(row)}")
         show.out(f"    {_owner(row)}")
         for each in row["superseded"]:
             show.out(f"    superseded #{each['seq']} ({each['reason']}, by #{each['by_seq']})")
@@ -307,6 +308,16 @@ def show_explanation(settings: Settings, question: Any, *, as_json: bool) -> int
     if document["allocated_tokens"] is not None:
         show.out(f"of these, {document['allocated_tokens']} tokens belong to {show.safe(document['what'])}")
     return DONE
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    """Return in a line what a call cost and by which rates, or why that is not known."""
+    rates = row["price"]
+    by = f" by {rates['book']} {rates['book_version']}, #{rates['rates_seq']}" if rates else ""
+    if row["unpriced"] is not None:
+        return show.safe(f"no cost: {row['unpriced']}{by}")
+    matched = "/".join(name for name in (rates["matched_provider"], rates["matched_model"]) if name)
+    return show.safe(f"cost {show.dollars(row['cost_usd_micros'])} USD{by}: {matched}")
 
 
 def _owner(row: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ def superseded(tables: Tables, by: Sequence[str], window: Window, only: Only = E
 
 
 def unpriced(tables: Tables, window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
-    """Return the measured calls without a cost by provider, model and reason, the most first; none where *only* slices."""
+    """Return measured calls without a cost by provider, model and reason, the most first; none where *only* slices."""
     if not _SLICING.isdisjoint(only):
         return []
     rows = _with(_CALLS.format(table="usage_attributed" if "repo" in only else "costs"), {*only} - {"repo"})
