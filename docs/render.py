@@ -32,7 +32,7 @@ from projections.build import Projection
 from projections.catalog import Relation, relations
 from projections.findings import rules
 from state import vocabulary
-from state.evidence import KINDS, MESSAGES, Belief, BelievedTotals, Message
+from state.evidence import KINDS, MESSAGES, Belief, BelievedTotals, Message, RateFacts, RateWindow
 from state.paths import StatePaths
 
 HERE = Path(__file__).parent
@@ -86,6 +86,8 @@ def rendered(text: str) -> str:
     parts = {
         "belief": lambda: f"{_body('published', Belief)}\n{_body('totals', BelievedTotals)}",
         "causes": lambda: _vocabulary("RestatementCause"),
+        "rates": lambda: f"{_body('rates', RateFacts)}\n{_body('windows', RateWindow)}",
+        "unpriced": lambda: _vocabulary("Unpriced"),
         "kinds": _kinds,
         "provenance": _provenance,
         "envelope": _envelope,
