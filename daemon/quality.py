@@ -1,7 +1,7 @@
 """`tallystick quality`: what is not as good as a measured call of a known repository."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from daemon import show
@@ -9,7 +9,8 @@ from daemon.health.limits import limits
 from daemon.reconcile.counted import count
 from daemon.settings import Settings
 from daemon.window import moment_of
-from projections.read import Tables, plain
+from projections.read import Tables, Window, plain
+from projections.usage import unpriced
 
 _RESIDUALS: Final = """
 SELECT
@@ -49,6 +50,7 @@ def quality_document(tables: Tables, since: datetime | None, canary_events: int)
         **count(tables, since, canary_events).document(),
         "residuals": tables.rows(_RESIDUALS)[0],
         "drift": plain(tables.rows(_DRIFT)),
+        "unpriced": unpriced(tables, Window(None if since is None else since.astimezone(UTC).replace(tzinfo=None))),
     }
 
 
@@ -64,4 +66,5 @@ def _lines(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("files with a residual", document["residuals"]["files"]),
         ("tokens of residuals", document["residuals"]["tokens"]),
         ("versions that drift", len(document["drift"])),
+        ("calls without a price", sum(each["calls"] for each in document["unpriced"])),
     ]
