@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     _import_verb(verbs)
     _verb(verbs, "rebuild", _rebuild, "make the tables anew from the log")
     _adapter_verbs(verbs)
+    _export_verbs(verbs)
     _service(verbs)
     sql = _verb(verbs, "sql", _sql, "query the published tables")
     sql.add_argument("query", metavar="QUERY")
@@ -440,6 +441,43 @@ def _expect_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     expect.add_argument("name", nargs="?", metavar="NAME", help="a conversation, session or path (default $GPTME_NAME)")
     expect.add_argument("--agent", default="gptme", metavar="A", help="whose log it is (default gptme)")
     expect.add_argument("--within", default="0", metavar="SECONDS", help="how long to wait for it")
+
+
+def _export_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "a copy of usage or of a table, and the shapes of other tools"
+    parser = verbs.add_parser("export", help=what, description=what, allow_abbrev=False)
+    formats = parser.add_subparsers(title="formats", required=True, metavar="FORMAT")
+    for name in ("csv", "json", "parquet"):
+        copy = _verb(formats, name, _export, f"usage, or a table, as {name}", None)
+        copy.set_defaults(format=name)
+        copy.add_argument("--table", metavar="T", help="a whole table or view (default: usage)")
+        copy.add_argument("--by", help="what usage is grouped by, as of `usage` (default day,agent,model)")
+        copy.add_argument("--include", default="", help="further classes, as of `usage`")
+        _windowed(copy)
+        copy.add_argument("--out", metavar="FILE", help="write it there, whole or not at all (default: stdout)")
+        _consumed(copy)
+
+
+def _windowed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", help="from this day or time on, or a duration back from now (30d, 12h)")
+    parser.add_argument("--until", help="before this day or time")
+    parser.add_argument("--timezone", default="UTC", help="what a day is, as an IANA name (default UTC)")
+
+
+def _consumed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--consumer", metavar="NAME", help="who takes it, for `taint` (default: the file's name)")
+    parser.add_argument("--no-record", action="store_true", help="leave no evidence of it: `taint` cannot name it")
+
+
+def _export(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.exports.copies import Wanted
+    from daemon.exports.verbs import Taken, export
+
+    by = "day,agent,model" if options.by is None and options.table is None else options.by or ""
+    wanted = Wanted(
+        options.table, _words(by), options.since, options.until, options.timezone, _words(options.include)
+    )
+    return export(settings, options.format, wanted, Taken(options.out, options.consumer, not options.no_record))
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -70,13 +70,17 @@ class Head:
 
 
 class Tables:
-    """The published tables, opened for reading; a writer never waits for this and never makes it wait."""
+    """
+    The published tables, opened for reading; a writer never waits for this and never makes it wait.
 
-    def __init__(self, path: Path) -> None:
+    They may write the one file *writes*, a copy; nobody's question is asked of tables that are opened so.
+    """
+
+    def __init__(self, path: Path, writes: Path | None = None) -> None:
         if not path.exists():
             raise NothingPublished(path=path)
         try:
-            self.connection = duckdb.connect(str(path), read_only=True, config=_CLOSED)
+            self.connection = _connected(path, writes)
             stored = self.connection.execute("SELECT layout FROM projection").fetchone()
         except duckdb.Error:
             raise TablesUnusable(path=path) from None
@@ -192,6 +196,18 @@ def beside(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     own = connection.cursor()
     own.execute(f'USE "{name}"')
     return own
+
+
+def _connected(path: Path, writes: Path | None) -> duckdb.DuckDBPyConnection:
+    if writes is None:
+        return duckdb.connect(str(path), read_only=True, config=_CLOSED)
+    # What may be written can be said only before everything else is closed, and everything is before it is locked.
+    connection = duckdb.connect(str(path), read_only=True)
+    name = str(writes).replace("'", "''")
+    connection.execute(f"SET allowed_paths = ['{name}']")
+    for setting in sorted(_CLOSED, key=lambda each: each == "lock_configuration"):
+        connection.execute(f"SET {setting} = {_CLOSED[setting]}")
+    return connection
 
 
 _SOURCES: Final = """

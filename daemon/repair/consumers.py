@@ -48,7 +48,7 @@ def add(settings: Settings, use: Use, *, as_json: bool) -> int:
         "is_withdrawn": use.is_withdrawn or None,
     }
     body = {name: value for name, value in stated.items() if value is not None}
-    key = _key(body)
+    key = key_of(body)
     receipt = submit(settings.state, "consumption", body, producer=PRODUCER, key=key, revision=time.time_ns() // 1_000)
     if as_json:
         show.document({"schema": "tallystick.consumer_add/1", "receipt": receipt, "key": key})
@@ -68,7 +68,7 @@ def list_all(settings: Settings, *, as_json: bool) -> int:
     return DONE
 
 
-def _key(body: dict[str, Any]) -> str:
+def key_of(body: dict[str, Any]) -> str:
     """Return the key of a registration; every copy that was taken is one of its own, as it stays what it was."""
     meant = ("consumer", "how", "table", "since", "until", *(("up_to_seq",) if body["how"] == "export" else ()))
     return f"consumption:{digest(repr([body.get(name) for name in meant]))}"

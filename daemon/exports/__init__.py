@@ -1,0 +1,1 @@
+"""What others take away of the numbers: copies as CSV, JSON and Parquet, and the shapes of a peer."""

@@ -1,0 +1,103 @@
+"""`tallystick export`: a copy on stdout or in a file, whole or not at all, and the evidence that it was taken."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from daemon import show
+from daemon.exports.consumed import name_of, record_copy
+from daemon.exports.copies import Copy, Wanted, copy_of
+from daemon.exports.formats import as_json, csv, parquet
+from daemon.lag import warn_of_lag
+from daemon.options import BadOption
+from daemon.settings import Settings
+from projections.read import Tables
+from state.files import as_known, publish, sync_directory
+
+DONE: Final = 0
+
+_TEXTS: Final = {"csv": csv, "json": as_json}
+
+
+class Taken(NamedTuple):
+    """
+    Where a copy goes, and who takes it.
+
+    ``out`` is a file, null for stdout; ``consumer`` its name as `taint` shows it, null for the file's. Where
+    ``is_recorded`` is false no evidence is left, and `taint` cannot name the copy.
+    """
+
+    out: str | None
+    consumer: str | None
+    is_recorded: bool
+
+
+def export(settings: Settings, format_: str, wanted: Wanted, taken: Taken) -> int:
+    """
+    Write one copy of usage or of a table.
+
+    Raises:
+        BadOption: Parquet was to go to stdout, or there is no such table, dimension or class.
+        NothingPublished, TablesUnusable: There is nothing to copy; nothing was written.
+        NotSubmitted, InboxUnsafe, StateUnusable: The evidence of it could not be left; nothing was written.
+    """
+    target = None if taken.out is None else Path(taken.out).absolute()
+    if format_ == "parquet":
+        if target is None:
+            raise BadOption(option="--out", can_be="a file: Parquet is no text")
+        return _parquet(settings, wanted, taken, target)
+    with Tables(settings.state.published) as tables:
+        copy = copy_of(tables, wanted)
+        pieces = _begun(_TEXTS[format_](copy))
+        _record(settings, tables, copy, taken, name_of(f"stdout.{format_}" if target is None else target.name))
+        if target is None:
+            _say(pieces)
+        else:
+            publish(_aside(target), target, pieces)
+        _tell(settings, tables, copy)
+    return DONE
+
+
+def _parquet(settings: Settings, wanted: Wanted, taken: Taken, target: Path) -> int:
+    aside = _aside(target)
+    try:
+        with Tables(settings.state.published, writes=aside) as tables:
+            copy = copy_of(tables, wanted)
+            with as_known(target):
+                aside.unlink(missing_ok=True)
+                parquet(tables, copy, aside)
+            _record(settings, tables, copy, taken, name_of(target.name))
+        with as_known(target):
+            aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(target.parent)
+    return DONE
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.tallystick")
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterable[bytes]:
+    """Return *pieces* after the first one was made: what cannot be computed at all fails before anything is written."""
+    return chain([next(pieces)], pieces)
+
+
+def _record(settings: Settings, tables: Tables, copy: Copy, taken: Taken, name: str) -> None:
+    if taken.is_recorded:
+        record_copy(settings, tables, taken.consumer or name, copy.uses, copy.window)
+
+
+def _say(pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+
+
+def _tell(settings: Settings, tables: Tables, copy: Copy) -> None:
+    """Say on stderr what the copy does not hold."""
+    warn_of_lag(tables.head(), settings)
+    if copy.about.get("sources") == 0:
+        show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
