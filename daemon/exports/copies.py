@@ -92,7 +92,7 @@ def _of_usage(tables: Tables, wanted: Wanted) -> Copy:
     by = tuple(dict.fromkeys(wanted.by))
     window = window_of(wanted.since, wanted.until, wanted.timezone)
     document = usage_document(tables, by, window, wanted.include)
-    columns = {name: "DATE" if name == "day" else "VARCHAR" for name in by} | FIGURES
+    columns = {**{name: "DATE" if name == "day" else "VARCHAR" for name in by}, **FIGURES}
     same = {"timezone": wanted.timezone, "as_of_seq": document["as_of"]["seq"]}
     rows = [list(map((_flat(row) | same).get, columns)) for row in document["rows"]]
     # Rows and totals differ by nothing but the grouping; what no row holds is said beside them.

@@ -1,5 +1,6 @@
 """A copy as CSV and JSON text, piece by piece, and as a Parquet file."""
 
+import errno
 import json
 import re
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def parquet(tables: Tables, copy: Copy, target: Path) -> None:
             own.execute(f"COPY ({_source(own, copy)}) TO '{_quoted(str(target))}' ({_OPTIONS.format(_said(about))})")
         except duckdb.Error as error:
             if isinstance(error, duckdb.IOException):
-                raise OSError(str(target)) from None
+                raise OSError(errno.EIO, "the database could not write it") from None
             raise TablesUnusable(table=copy.about["table"]) from None
 
 

@@ -1,20 +1,22 @@
 """`tallystick export`: a copy on stdout or in a file, whole or not at all, and the evidence that it was taken."""
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from daemon import show
-from daemon.exports.consumed import name_of, record_copy
+from daemon.exports.consumed import name_of, record_copy, record_reader
 from daemon.exports.copies import Copy, Wanted, copy_of
 from daemon.exports.formats import as_json, csv, parquet
+from daemon.exports.target import aside_of, put, whole
 from daemon.lag import warn_of_lag
-from daemon.options import BadOption
+from daemon.options import BadOption, check_words
 from daemon.settings import Settings
 from projections.read import Tables
-from state.files import as_known, publish, sync_directory
 
 DONE: Final = 0
 
@@ -34,6 +36,16 @@ class Taken(NamedTuple):
     is_recorded: bool
 
 
+class CcusageQuestion(NamedTuple):
+    """The options of `export ccusage`, as words."""
+
+    report: str
+    agent: str
+    since: str | None
+    until: str | None
+    timezone: str
+
+
 def export(settings: Settings, format_: str, wanted: Wanted, taken: Taken) -> int:
     """
     Write one copy of usage or of a table.
@@ -41,7 +53,9 @@ def export(settings: Settings, format_: str, wanted: Wanted, taken: Taken) -> in
     Raises:
         BadOption: Parquet was to go to stdout, or there is no such table, dimension or class.
         NothingPublished, TablesUnusable: There is nothing to copy; nothing was written.
-        NotSubmitted, InboxUnsafe, StateUnusable: The evidence of it could not be left; nothing was written.
+        NotSubmitted, InboxUnsafe, StateUnusable, MessageRefused: The evidence of it could not be left; nothing was
+            written.
+        NotWritten: The file could not be written; what was there before stays.
     """
     target = None if taken.out is None else Path(taken.out).absolute()
     if format_ == "parquet":
@@ -55,30 +69,21 @@ def export(settings: Settings, format_: str, wanted: Wanted, taken: Taken) -> in
         if target is None:
             _say(pieces)
         else:
-            publish(_aside(target), target, pieces)
+            put(target, pieces)
         _tell(settings, tables, copy)
     return DONE
 
 
 def _parquet(settings: Settings, wanted: Wanted, taken: Taken, target: Path) -> int:
-    aside = _aside(target)
-    try:
-        with Tables(settings.state.published, writes=aside) as tables:
-            copy = copy_of(tables, wanted)
-            with as_known(target):
-                aside.unlink(missing_ok=True)
-                parquet(tables, copy, aside)
-            _record(settings, tables, copy, taken, name_of(target.name))
-        with as_known(target):
-            aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync_directory(target.parent)
+    with Tables(settings.state.published, writes=aside_of(target)) as tables:
+        copy = copy_of(tables, wanted)
+        # Before the file is begun, as what goes wrong with the inbox is another error than what does with the file.
+        _record(settings, tables, copy, taken, name_of(target.name))
+        with whole(target) as aside:
+            aside.unlink(missing_ok=True)
+            parquet(tables, copy, aside)
+        _tell(settings, tables, copy)
     return DONE
-
-
-def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.tallystick")
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterable[bytes]:
@@ -92,6 +97,8 @@ def _record(settings: Settings, tables: Tables, copy: Copy, taken: Taken, name: 
 
 
 def _say(pieces: Iterable[bytes]) -> None:
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed")
     for piece in pieces:
         sys.stdout.buffer.write(piece)
 
@@ -101,3 +108,25 @@ def _tell(settings: Settings, tables: Tables, copy: Copy) -> None:
     warn_of_lag(tables.head(), settings)
     if copy.about.get("sources") == 0:
         show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
+
+
+def export_ccusage(settings: Settings, asked: CcusageQuestion, taken: Taken) -> int:
+    """
+    Print one report in the JSON of ccusage; whatever fails, nothing is on stdout.
+
+    Raises:
+        BadOption: There is no such report, or no report of this agent.
+        NothingPublished, NothingRead: There is nothing to report.
+    """
+    from daemon.exports import ccusage
+    from daemon.window import window_of
+
+    check_words("--agent", [asked.agent], ccusage.AGENTS)
+    window = window_of(asked.since, asked.until, asked.timezone)
+    with Tables(settings.state.published) as tables:
+        document = ccusage.document(tables, ccusage.Asked(asked.report, asked.agent, window), datetime.now(UTC))
+        if taken.is_recorded:
+            record_reader(settings, tables, taken.consumer or "ccusage", ("usage_measured",))
+        warn_of_lag(tables.head(), settings)
+    show.document(document)
+    return DONE
