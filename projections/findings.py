@@ -5,6 +5,7 @@ Findings, asked rule by rule.
 at once, which takes longer than to answer.
 """
 
+import re
 from typing import Any, Final
 
 from projections.catalog import Relation, read_by_several, relations
@@ -22,6 +23,12 @@ _WORST_FIRST: Final = """
 def rules() -> dict[str, Relation]:
     """Return the relation of every rule by its name."""
     return {each.name.removeprefix(_PREFIX): each for each in relations() if each.name.startswith(_PREFIX)}
+
+
+def severities() -> dict[str, str]:
+    """Return how bad what a rule finds is, by the rule's name, as the view says it."""
+    whole = next(each for each in relations() if each.name == "findings")
+    return dict(re.findall(r"'(\w+)' AS rule,\s+'(\w+)' AS severity", whole.sql))
 
 
 def findings(tables: Tables) -> list[dict[str, Any]]:
