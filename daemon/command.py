@@ -1,7 +1,7 @@
 """
 The command `tallystick`: hands on to the parser of `daemon/cli.py`.
 
-Neither a monitoring system nor an agent that calls its hook must pay for that parser's imports.
+Neither a monitoring system nor an agent that calls its hook or its status line must pay for that parser's imports.
 """
 
 import sys
@@ -18,25 +18,33 @@ def main() -> int:
         from daemon.hooks.command import main as run_hook
 
         return run_hook(sys.argv[2:])
-    health = _health_options(sys.argv[1:])
-    if health is None:
+    quick = _quick_options(sys.argv[1:])
+    if quick is None:
         from daemon.cli import main as parsed
 
         return parsed()
+    if sys.argv[1] == "statusline":
+        from daemon.statusline import main as line
+
+        return line(quick.get("--home"), quick.get("--state-dir"))
     from daemon.health.verb import main as asked
 
-    return asked(health.get("--home"), health.get("--state-dir"), as_json="--json" in health)
+    return asked(quick.get("--home"), quick.get("--state-dir"), as_json="--json" in quick)
 
 
-def _health_options(arguments: Sequence[str]) -> dict[str, str] | None:
-    """Return the options of `health`; ``None`` for another verb, for help, and for what only the parser can refuse."""
-    if not arguments or arguments[0] != "health":
+def _quick_options(arguments: Sequence[str]) -> dict[str, str] | None:
+    """
+    Return the options of `health` or `statusline`.
+
+    ``None`` for another verb, for help, and for what only the parser can refuse.
+    """
+    if not arguments or arguments[0] not in ("health", "statusline"):
         return None
     found: dict[str, str] = {}
     rest = iter(arguments[1:])
     for argument in rest:
         name, equals, value = argument.partition("=")
-        if argument == "--json":
+        if argument == "--json" and arguments[0] == "health":
             found[name] = ""
         elif name in ("--home", "--state-dir"):
             given = value if equals else next(rest, None)
