@@ -457,6 +457,23 @@ def _export_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         copy.add_argument("--out", metavar="FILE", help="write it there, whole or not at all (default: stdout)")
         _consumed(copy)
 
+    what = "another program's figures of the same logs, and why they are others"
+    crosscheck = _verb(verbs, "crosscheck", _crosscheck, what)
+    crosscheck.add_argument("peer", choices=("ccusage",), metavar="PEER", help="ccusage")
+    crosscheck.add_argument("--command", default="ccusage", metavar="C", help="how it is called (default ccusage)")
+    metrics = _verb(verbs, "metrics", _metrics, "figures for Prometheus, on stdout or as a file of node_exporter", None)
+    metrics.add_argument("--textfile", metavar="PATH", help="put them whole in the place of this file, *.prom")
+    ccusage = _verb(formats, "ccusage", _export_ccusage, "measured usage of one agent in the JSON of ccusage", None)
+    ccusage.add_argument("report", choices=("daily", "monthly", "session", "blocks"), metavar="REPORT", help="which")
+    ccusage.add_argument("--agent", default="claude_code", metavar="A", help="claude_code (default) or codex")
+    _windowed(ccusage)
+    _consumed(ccusage)
+
+    what = "one line for the foot of Claude Code, which hands over its JSON on stdin"
+    _verb(verbs, "statusline", _statusline, what, None)
+    completion = _verb(verbs, "completion", _completion, "a script that lets your shell complete these commands", None)
+    completion.add_argument("shell", choices=("bash", "zsh"), metavar="SHELL", help="bash or zsh")
+
 
 def _windowed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", help="from this day or time on, or a duration back from now (30d, 12h)")
@@ -474,10 +491,39 @@ def _export(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.exports.verbs import Taken, export
 
     by = "day,agent,model" if options.by is None and options.table is None else options.by or ""
-    wanted = Wanted(
-        options.table, _words(by), options.since, options.until, options.timezone, _words(options.include)
-    )
+    wanted = Wanted(options.table, _words(by), options.since, options.until, options.timezone, _words(options.include))
     return export(settings, options.format, wanted, Taken(options.out, options.consumer, not options.no_record))
+
+
+def _export_ccusage(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.exports.verbs import CcusageQuestion, Taken, export_ccusage
+
+    asked = CcusageQuestion(options.report, options.agent, options.since, options.until, options.timezone)
+    return export_ccusage(settings, asked, Taken(None, options.consumer, not options.no_record))
+
+
+def _metrics(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.metrics_verb import metrics
+
+    return metrics(settings, options.textfile)
+
+
+def _crosscheck(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.exports.crosscheck_verb import crosscheck
+
+    return crosscheck(settings, options.command, as_json=options.json)
+
+
+def _statusline(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - options of every verb
+    from daemon.statusline import statusline
+
+    return statusline(settings)
+
+
+def _completion(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - of the parser alone
+    from daemon.completion import completion
+
+    return completion(_parser(), options.shell)
 
 
 def _adapter_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
