@@ -17,6 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from daemon import show
+from daemon.lag import lag_events
+from daemon.metrics import CONTENT_TYPE, metrics_text
 from daemon.settings import Settings
 from daemon.web.answers import failed, refused
 from daemon.web.bodies import RequestRefused
@@ -28,6 +30,8 @@ from projections.read import Head, NothingPublished, Tables
 from state.errors import TallystickError
 
 PREFIX: Final = "/api/v1/"
+#: Where Prometheus asks when it is told nothing else.
+METRICS_PATH: Final = "/metrics"
 
 #: Questions that are answered at once; others wait for them.
 ANSWERS_MAX: Final = 4
@@ -67,14 +71,41 @@ class Reads:
 
     def routes(self) -> list[Route]:
         """Return every route of this file; what is more than one name long stands behind what is one."""
-        return [Route(PREFIX + each.path, self._answering(each), methods=["GET"]) for each in QUESTIONS]
+        questions = [Route(PREFIX + each.path, self._answering(each), methods=["GET"]) for each in QUESTIONS]
+        return [*questions, Route(METRICS_PATH, self._metrics, methods=["GET"])]
+
+    async def _metrics(self, _: Request) -> Response:
+        """Answer a scrape with the bytes of `tallystick metrics`."""
+        minute = _minute()
+        try:
+            told = await self._in_turn(is_slow=True, tell=lambda: self._scraped(minute))
+        except TallystickError as error:
+            return failed(error)
+        except OSError:
+            return refused("unavailable")
+        return Response(told.content, media_type=CONTENT_TYPE)
+
+    def _scraped(self, minute: datetime) -> Told:
+        """Return the metrics; where nothing has changed within the minute they are not computed again."""
+        with self._publication.reading() as (tables, head):
+            lag = self._lag(head)
+            known = f"metrics {None if head.mark is None else head.mark.chain} {lag} {minute}"
+            content = self._kept.get(known) or metrics_text(tables, lag, minute)
+        self._kept.put(known, content)
+        return Told(content, None)
+
+    def _lag(self, head: Head) -> int | None:
+        try:
+            return lag_events(head, self._settings)
+        except TallystickError:
+            return None  # then neither lag nor head of the log has a sample
 
     def _answering(self, question: Question) -> Answer:
         async def answer(request: Request) -> Response:
             asked = self._asked(question, request)
             stated = request.headers.get("if-none-match", "")
             try:
-                told = await self._in_turn(question, asked, stated)
+                told = await self._in_turn(question.is_slow, lambda: self._told(question, asked, stated))
             except TallystickError as error:
                 return failed(error)
             except OSError:
@@ -85,18 +116,17 @@ class Reads:
 
     def _asked(self, question: Question, request: Request) -> Asked:
         named = {name: Text(name, "").read(text) for name, text in request.path_params.items()}
-        minute = datetime.now(UTC).replace(second=0, microsecond=0)
-        return Asked(self._settings, {**given(question.parameters, request.query_params), **named}, minute)
+        return Asked(self._settings, {**given(question.parameters, request.query_params), **named}, _minute())
 
-    async def _in_turn(self, question: Question, asked: Asked, stated: str) -> Told:
+    async def _in_turn(self, is_slow: bool, tell: Callable[[], Told]) -> Told:
         """Answer when it is its turn; what takes too long goes on until it ends, and nobody waits for it."""
-        turn = self._turns[question.is_slow]
+        turn = self._turns[is_slow]
         try:
             async with asyncio.timeout(QUESTION_SECONDS_MAX):
                 await turn.acquire()
         except TimeoutError:
             raise RequestRefused("busy") from None
-        answering = asyncio.ensure_future(run_in_threadpool(self._told, question, asked, stated))
+        answering = asyncio.ensure_future(run_in_threadpool(tell))
 
         def ended(done: asyncio.Future[Told]) -> None:
             turn.release()
@@ -129,6 +159,10 @@ class Reads:
         content = self._kept.get(tag) or _encoded(answer(asked, tables))
         self._kept.put(tag, content)
         return Told(content, tag)
+
+
+def _minute() -> datetime:
+    return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 class _Kept:

@@ -15,6 +15,7 @@ from daemon.cli import main
 from daemon.metrics import CATEGORIES, METRICS, metrics_text
 from projections.read import Tables
 from tests.daemon.conftest import Host, claude_line
+from tests.daemon.served import served
 from tests.daemon.taken import command, demo_host, document, said
 
 TOP = Path(__file__).parents[2]
@@ -169,6 +170,29 @@ def test_the_textfile_is_whole_and_readable_by_its_collector(demo: Host, tmp_pat
     assert 0o644 == stat.S_IMODE(target.stat().st_mode)
     assert ["tallystick.prom"] == [each.name for each in tmp_path.iterdir()]
     assert 2 == command(demo, "metrics", "--textfile", str(tmp_path / "x.txt")).returncode
+
+
+def test_a_scrape_is_answered_with_the_bytes_of_the_command(demo: Host, host: Host) -> None:
+    """
+    Over HTTP as from the command line; where nothing was published there is an error and no zero.
+    """
+    with served(demo.state) as server:
+        answer, again = (server.ask("GET", "/metrics") for _ in range(2))
+        assert (200, said(demo, "metrics")) == (answer.status, answer.content)
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert answer.content == again.content
+        assert 405 == server.ask("POST", "/metrics").status
+    with served(host.state) as server:
+        assert 503 == server.ask("GET", "/metrics").status
+
+
+def test_a_scrape_of_a_port_needs_the_token(demo: Host) -> None:
+    """
+    Figures are somebody's: Prometheus has to be told the token.
+    """
+    with served(demo.state, "--port", "0") as server:
+        assert 401 == server.ask("GET", "/metrics", headers={"authorization": ""}).status
+        assert 200 == server.ask("GET", "/metrics").status
 
 
 def test_without_tables_there_are_no_metrics(host: Host, tmp_path: Path, capsys: Any) -> None:
