@@ -26,7 +26,7 @@ class Prompt(msgspec.Struct):
 
     display: msgspec.Raw = msgspec.Raw()
     timestamp: int | None = None
-    session_id: str | None = msgspec.field(name="sessionId", default=None)
+    sessionId: str | None = None
 
 
 _decode = Decoder(Prompt).decode
@@ -62,7 +62,7 @@ class ClaudeHistory:
             return (read,)
         if read.timestamp is None and not bytes(read.display):
             return UNRECOGNISED
-        session_id = identity(read.session_id)
+        session_id = identity(read.sessionId)
         if session_id is None or bytes(read.display).startswith(_COMMAND):
             return NOTHING
         return (SessionNamed(session_id=session_id, source_created_at=moment(read.timestamp, 1000)),)
