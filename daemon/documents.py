@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from adapters.contract import DocumentAdapter, Header, Item, LineRejected
+from adapters.contract import UNRECOGNISED, DocumentAdapter, Header, Item, LineRejected
 from daemon.identity import line_hash
 from daemon.items import ItemPlace, Statements, stored_key
 from daemon.tail import SourceFile
@@ -119,11 +119,20 @@ def read_document(
         return
     unchanged = remembered.items(source_key, cursor.content_hash)
     stated = _state_items(content, read, unchanged, statements)
-    if header.role == "record" and content.endswith(b"\n"):
+    if header.role == "record" and not _is_whole(content, read):
+        stated = {**unchanged, **stated}  # what is not seen may be in what could not be read
+    elif header.role == "record":
         for key in unchanged.keys() - stated.keys():
             statements.gone(key, unchanged[key])
     remembered.keep(source_key, name, stated)
     yield msgspec.structs.replace(seen, content_hash=name, offset_bytes=len(content), **asdict(statements.counts))
+
+
+def _is_whole(content: bytes, items: tuple[Item, ...]) -> bool:
+    """Say whether every line of a file of records could be read, the last one too: then what is not in it is gone."""
+    if any(isinstance(each, LineRejected) for item in items for each in item.observations):
+        return False
+    return content.endswith(b"\n") or not items or items[-1].observations != UNRECOGNISED
 
 
 def _asked(adapter: DocumentAdapter, content: bytes, header: Header) -> tuple[Item, ...] | LineRejected:

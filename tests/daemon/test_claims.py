@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from daemon.bootstrap import open_log, refresh_and_publish, seen_files
 from daemon.cli import main
 from daemon.config import read_config
+from daemon.documents import Remembered
+from daemon.ingest import Ingest
 from tests.daemon.conftest import Host, claude_line, codex_lines
 from tests.daemon.live import append, daemon, until
 
@@ -244,6 +247,54 @@ def test_half_a_file_of_records_takes_none_back(host: Host) -> None:
     path.write_bytes(whole)
     host.ingest()
     assert (3, 3) == (len(claims(host)), stated(host))
+
+
+def test_a_line_that_cannot_be_read_takes_nothing_back(host: Host) -> None:
+    """
+    Nobody deleted what stood there; once every line can be read, what is missing is gone.
+    """
+    path = host.records(record("a993"), record("8beb"), record("77aa"))
+    broken, *others = path.read_bytes().splitlines(keepends=True)
+    host.ingest()
+
+    path.write_bytes(broken[:40] + b"\n" + b"".join(others))
+    host.ingest()
+    assert 3 == len(claims(host))
+    assert 1 == stated(host, "rejected")
+
+    path.write_bytes(b"".join(others))
+    host.ingest()
+    assert ["77aa", "8beb"] == [row["claim_key"] for row in claims(host)]
+
+
+def test_a_file_without_a_last_newline_loses_records_too(host: Host) -> None:
+    """
+    A harness that joins its records by newlines writes none behind the last.
+    """
+    path = host.records(record("a993"), record("8beb"), record("77aa"))
+    host.ingest()
+
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]).rstrip(b"\n"))
+    host.ingest()
+
+    assert ["77aa", "8beb"] == [row["claim_key"] for row in claims(host)]
+
+
+def test_what_was_deleted_behind_half_a_file_is_gone_for_who_saw_both(host: Host) -> None:
+    """
+    A daemon looks while a file is written: half of it first, then the whole without one record.
+    """
+    path = host.records(record("a993"), record("8beb"), record("77aa"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    remembered = Remembered()
+    for content in (b"".join(lines), lines[0] + lines[1][:30], lines[0] + lines[2]):
+        path.write_bytes(content)
+        with open_log(host.settings) as log:
+            Ingest(log, lambda: host.now, remembered=remembered).run(seen_files(host.settings))
+            refresh_and_publish(host.settings)
+
+    assert ["77aa", "a993"] == [row["claim_key"] for row in claims(host)]
+    assert 3 == stated(host)
 
 
 def test_a_log_that_came_after_its_record_is_not_missing(host: Host, tmp_path: Any) -> None:
