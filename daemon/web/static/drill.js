@@ -103,7 +103,7 @@ function lines(rows, why) {
 function price(row) {
   if (row.cost_usd_micros === null || row.cost_usd_micros === undefined) return "unpriced";
   const of = row.price ?? {};
-  return `${dollars(row.cost_usd_micros)}${of.book ? ` by ${of.book}, ${of.matched_model ?? ""}` : ""}`;
+  return of.book ? `${dollars(row.cost_usd_micros)} by ${of.book} ${of.book_version}: ${of.matched_model}` : dollars(row.cost_usd_micros);
 }
 
 const cost = (row) => (row.cost_usd_micros === undefined ? "–" : `${dollars(row.cost_usd_micros)}${row.cost_usd_micros !== null && row.unpriced_calls ? " +?" : ""}`);

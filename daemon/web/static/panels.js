@@ -36,7 +36,8 @@ export function cards(place, totals, state, show) {
         el("h3", {}, name, el("span", { class: "swatch", "aria-hidden": "true" })),
         el("p", { class: "figure", title: tokens === null ? null : `${whole(tokens)} tokens` }, tokens !== null ? short(tokens) : of.calls ? short(of.calls) : "none"),
         el("p", { class: "detail" }, tokens === null && !of.calls ? "nothing in this window" : `${tokens === null ? "" : `${whole(tokens)} tokens · `}${whole(of.calls ?? 0)} ${name === "superseded" ? "statements" : "calls"}`),
-        name === "measured" ? el("p", { class: "detail" }, priced(of)) : null,
+        name === "measured" ? el("p", { class: "detail", "data-testid": "cost" }, priced(of)) : null,
+        name === "measured" && of.cache_savings_usd_micros ? el("p", { class: "detail" }, `reading from the cache saved ${dollars(of.cache_savings_usd_micros)}`) : null,
         of.incomplete_calls ? el("p", { class: "detail flag" }, `a lower bound: ${whole(of.incomplete_calls)} incomplete`) : null,
         el("p", { class: "meaning" }, meaning, isOn ? null : " (not drawn)"),
       );
@@ -111,8 +112,15 @@ export function quality(place, found, usage) {
     fact("places that cannot be read", whole(usage.unreadable_paths), usage.unreadable_paths > 0, "q-unreadable"),
     fact("residual to the agents' own totals", `${whole(residual.tokens)} tokens in ${whole(residual.files)} files`, residual.files > 0, "q-residuals"),
     fact("drift", q.drift.length ? q.drift.map((each) => `${each.agent} ${each.agent_version ?? ""}`.trim()).join(", ") : "none", q.drift.length > 0, "q-drift"),
-    fact("calls without a price", whole(usage.totals.measured.unpriced_calls), usage.totals.measured.unpriced_calls > 0, "q-unpriced"),
+    fact("calls without a price", unpriced(usage.unpriced), usage.unpriced.length > 0, "q-unpriced"),
   );
+}
+
+/** Which models have no price, and why; of many the first. */
+function unpriced(rows) {
+  if (!rows.length) return "none";
+  const said = rows.slice(0, 4).map((row) => `${row.model ?? "no model"}: ${whole(row.calls)} (${row.reason.replaceAll("_", " ")})`);
+  return `${said.join(", ")}${rows.length > 4 ? `, ${rows.length - 4} more` : ""}`;
 }
 
 export function findings(place, document, health) {
