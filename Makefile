@@ -62,7 +62,7 @@ test-slow: .venv/.built ## the tests marked slow: soak, big random models
 # Files, processes and messages in all their misery: the database is the same at the end of each of these.
 not_about_tables := $(patsubst %,--ignore tests/daemon/test_%.py,watch week tail_model inbox \
 	stalls behind health standing service notify hook hook_install hook_health checkout trailers guard heartbeat \
-	files_that_do_not_keep_still bad_input drift_live posts expect follow)
+	files_that_do_not_keep_still bad_input drift_live posts expect follow dashboard)
 
 test-duckdb2: .venv-duckdb2/.built ## everything that meets the database, with the newest DuckDB 2.x
 	@.venv-duckdb2/bin/python -c 'import duckdb; v = duckdb.__version__; print("duckdb", v); assert v.startswith("2.")'

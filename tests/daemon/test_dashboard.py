@@ -1,5 +1,6 @@
 """The dashboard in a real browser, over the bundled logs: what a reader sees, clicks and hears."""
 
+import csv
 import json
 import os
 import re
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
+import duckdb
 import pytest
 
 from daemon.cli import main
@@ -77,14 +80,23 @@ class Served:
 
     def said(self, *words: str) -> Any:
         """Return what a command prints with `--json`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "daemon.command", *words, "--json", "--state-dir", str(self.state.root)],
+        return json.loads(self.printed(*words, "--json"))
+
+    def printed(self, *words: str) -> str:
+        """Return what a command prints."""
+        return subprocess.run(
+            [sys.executable, "-m", "daemon.command", *words, "--state-dir", str(self.state.root)],
             capture_output=True,
             text=True,
             check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        return json.loads(done.stdout)
+        ).stdout
+
+    def asked(self, path: str) -> str:
+        """Return what the server answers to who knows the token."""
+        token = {"Authorization": f"Bearer {self.address.partition('=')[2]}"}
+        with urlopen(Request(self.base.rstrip("/") + path, headers=token)) as answer:  # noqa: S310 - our own
+            return str(answer.read().decode())
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +205,56 @@ def test_totals_are_those_of_the_command_each_class_for_itself(page: Page) -> No
         total = said[name]["total_tokens"]
         assert (None if total is None else str(total)) == card.get_attribute("data-total")
         assert ("1" if name == "measured" else "0") == card.get_attribute("data-on")
+
+
+def test_every_surface_says_the_same_figures(page: Page) -> None:
+    """
+    Command, API, page, metrics, copies, the shape of another tool and SQL: the same tokens and money for each agent.
+    """
+    page.open("?window=all&by=agent")
+    server = page.server
+    said = server.said("usage", "--by", "agent")
+    expected = {row["agent"]: (row["total_tokens"], row["cost_usd_micros"]) for row in said["rows"]}
+    assert 3 == len(expected)
+
+    shown = {
+        row.get_attribute("data-key"): int(
+            (row.locator("td span[title]").first.get_attribute("title") or "").replace(",", "")
+        )
+        for row in page.of("row").all()
+    }
+    assert {agent: tokens for agent, (tokens, _) in expected.items()} == shown
+    total, cost = (sum(each[at] for each in expected.values()) for at in (0, 1))
+    assert str(total) == page.of("card-measured").get_attribute("data-total")
+    assert f"${cost / 1e6:.2f}" in page.of("cost").inner_text()
+
+    assert server.printed("usage", "--by", "agent", "--json") == server.asked("/api/v1/usage?group_by=agent")
+    rows = server.said(
+        "sql", "SELECT agent, sum(total_tokens) AS n, sum(cost_usd_micros) AS c FROM costs GROUP BY agent"
+    )
+    assert expected == {row["agent"]: (row["n"], row["c"]) for row in rows["rows"]}
+
+    copied = list(csv.DictReader(server.printed("export", "csv", "--by", "agent", "--no-record").splitlines()))
+    assert expected == {row["agent"]: (int(row["total_tokens"]), int(row["cost_usd_micros"])) for row in copied}
+    whole = json.loads(server.printed("export", "json", "--by", "agent", "--no-record"))
+    assert expected == {row["agent"]: (row["total_tokens"], row["cost_usd_micros"]) for row in whole["rows"]}
+    parquet = server.state.root / "figures.parquet"
+    server.printed("export", "parquet", "--by", "agent", "--no-record", "--out", str(parquet))
+    with duckdb.connect() as connection:
+        kept = connection.execute(f"SELECT agent, total_tokens, cost_usd_micros FROM '{parquet}'").fetchall()  # noqa: S608 - our file
+    assert expected == {agent: tuple(figures) for agent, *figures in kept}
+
+    for metrics in (server.printed("metrics"), server.asked("/metrics")):
+        summed: dict[str, float] = {}
+        for line in metrics.splitlines():
+            if match := re.fullmatch(
+                r'tallystick_evidence_tokens\{.*class="measured".*source="(\w+)"\} ([\d.e+]+)', line
+            ):
+                summed[match[1]] = summed.get(match[1], 0) + float(match[2])
+        assert shown == summed
+    for agent in ("claude_code", "codex"):
+        peer = json.loads(server.printed("export", "ccusage", "daily", "--agent", agent, "--no-record"))
+        assert shown[agent] == peer["totals"]["totalTokens"]
 
 
 def test_estimated_is_drawn_only_when_asked_for_and_beside_measured(page: Page) -> None:
