@@ -43,7 +43,7 @@ class ClaudeHistory:
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one file in every directory of the agent's configuration."""
-        return [Root(base / "history.jsonl", "record") for base in config_directories(home, environment)]
+        return [Root(base / "history.jsonl", "record", is_file=True) for base in config_directories(home, environment)]
 
     def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
         """Claim the file that the root is."""

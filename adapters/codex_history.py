@@ -39,7 +39,7 @@ class CodexHistory:
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one file."""
-        return [Root(codex_home(home, environment) / "history.jsonl", "record")]
+        return [Root(codex_home(home, environment) / "history.jsonl", "record", is_file=True)]
 
     def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
         """Claim the file that the root is."""

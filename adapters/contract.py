@@ -256,12 +256,13 @@ class Root:
     A directory in which an agent may keep logs; ``role`` is that of its files unless their path says otherwise.
 
     ``is_flat``: its folders are not entered. A root may also be a file that the operator named; the path relative to it
-    is then empty.
+    is then empty. ``is_file``: it is never anything else, so that a directory there is told as one.
     """
 
     path: PurePath
     role: Role = "main"
     is_flat: bool = False
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)

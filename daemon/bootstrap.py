@@ -101,7 +101,7 @@ def claimed(settings: Settings, paths: Iterable[str]) -> Iterator[Place]:
     """Yield the files of records that are named, as roots of their own; each once."""
     absolute = (os.path.abspath(settings.home / path.removeprefix("~/")) for path in paths)  # noqa: PTH100 - links stay
     for path in dict.fromkeys(absolute):
-        yield Place(path, CLAIMS, Root(Path(path), "record"))
+        yield Place(path, CLAIMS, Root(Path(path), "record", is_file=True))
 
 
 def further(

@@ -189,7 +189,7 @@ def _sweep_root(place: Place, walk: _Walk) -> Iterator[Seen]:
     if stat.S_ISREG(status.st_mode):
         yield from _root_file(place, walk, status)
         return
-    if not stat.S_ISDIR(status.st_mode):
+    if place.root.is_file or not stat.S_ISDIR(status.st_mode):
         yield Denied(place.path, place.adapter, "not_regular")
         return
     yield RootSeen(place.path, place.adapter, exists=True)

@@ -183,6 +183,24 @@ def test_a_file_of_records_that_is_not_there_is_told(host: Host, capsys: pytest.
     assert "gone.jsonl is named as a file of records, and it is not there" in capsys.readouterr().err
 
 
+def test_a_directory_in_the_place_of_a_file_of_records_is_told(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    As a pipe is: nothing was read where somebody said that records are. Once a file stands there, it is.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    place = host.home / "records"
+    place.mkdir()
+
+    words = ["--home", str(host.home), "--state-dir", str(host.state.root), "--claims", str(place)]
+    assert 1 == main(["ingest", *words])
+    assert "records (not_regular): what it holds is not counted" in capsys.readouterr().err
+
+    place.rmdir()
+    place.write_text(json.dumps(record("a993")) + "\n")
+    assert 0 == main(["ingest", *words])
+    assert ["a993"] == [row["session_id"] for row in claims(host)]
+
+
 def test_the_configuration_names_files_of_records(host: Host, tmp_path: Any) -> None:
     """
     Each by its path.
