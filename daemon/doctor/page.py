@@ -127,7 +127,7 @@ def _places(places: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator
 def _runs(runs: Mapping[str, Any]) -> Iterator[str]:
     for name, run in runs.items():
         when = "never" if run is None else "{at}, {age_seconds} s ago".format_map(run)
-        yield f"{'last ' + name:<15}{when}"
+        yield f"{'last ' + name:<14} {when}"
 
 
 def _roots(roots: list[dict[str, Any]], problem: str | None) -> Iterator[str]:

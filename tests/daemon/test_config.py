@@ -201,4 +201,5 @@ def test_doctor_shows_the_rest_of_its_page_beside_a_broken_configuration(host, t
     assert "claude_code" in [row["agent"] for row in found["tables"]["sources"]]
     assert {"claude-code", "codex"} == {row["hook"] for row in found["hooks"]}
     assert found["service"]["unit"] in page
+    assert {"last invariants never", "last health never"} <= {" ".join(line.split()) for line in page.splitlines()}
     assert "a secret" not in page
