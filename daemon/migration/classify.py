@@ -131,6 +131,11 @@ def session_of(text: object) -> str | None:
     return text if ID.fullmatch(text) else None
 
 
+def same_case(session: str | None) -> str | None:
+    """Return a session's id as agents write it: a UUID in small letters, whatever a table made of it."""
+    return session.lower() if session is not None and _UUID.fullmatch(session) else session
+
+
 _SUMS: Final = ("tokens_in", "tokens_out")
 _OTHER_COUNTS: Final = ("cached_input_tokens", "reasoning_output_tokens", "raw_total_tokens")
 

@@ -12,6 +12,15 @@ class NoTable(TallystickError):
     exit_code = 2
 
 
+class NeverImported(TallystickError):
+    """
+    No row of this table was ever imported, so there is nothing to take back; nothing was written. Name the table as the
+    import did (--table); it is token_events where the import named none.
+    """
+
+    exit_code = 2
+
+
 class TooManyRows(TallystickError):
     """
     The export has more rows than one import takes, and nothing was written. Split it; the parts may come in any order.

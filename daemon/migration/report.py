@@ -17,7 +17,7 @@ from adapters.decode import digest, identity, model_name
 from adapters.provider_usage import UsageUnclear, flattened, normalised
 from daemon.inbox_client import Letter
 from daemon.message_rules import Refused
-from daemon.migration.classify import Origin, origin_of
+from daemon.migration.classify import Origin, origin_of, same_case
 from daemon.migration.table import Cells
 from daemon.provenance import utc_text
 from state.vocabulary import ID, TOKENS_MAX, LegacyClass
@@ -129,7 +129,7 @@ def key_prefix(table: str) -> str:
 def _context(cells: Cells, origin: Origin) -> dict[str, Any]:
     return {
         "agent": origin.agent or _agent(cells),
-        "session_id": origin.session_id or identity(_text(cells, "session_id")),
+        "session_id": origin.session_id or identity(same_case(_text(cells, "session_id"))),
         "model": model_name(_text(cells, "model")),
         "repo": _text(cells, "repo"),
         "task_id": identity(_text(cells, "task_id")),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from daemon import show
 from daemon.migration.classify import CLASSES
 from daemon.migration.delivery import delivery
+from daemon.migration.errors import NeverImported
 from daemon.migration.outcome import COUNTED, as_if, fates, measured
 from daemon.migration.plan import Plan, plan_of, taken_back, undo_of
 from daemon.migration.report import Reading, key_prefix, next_of
@@ -50,7 +51,7 @@ def run_import(settings: Settings, asked: Asked, *, as_json: bool) -> int:
         0; 1 when a row could not be read.
 
     Raises:
-        BadOption, BadZone, NoTable, TooManyRows: Nothing was written.
+        BadOption, BadZone, NoTable, TooManyRows, NeverImported: Nothing was written.
         ImportRuns, NotTaken: Another import, or whoever holds the log, is in the way.
     """
     export, reading = _export(asked), _reading(asked)
@@ -101,9 +102,11 @@ def _plan(settings: Settings, export: Export, reading: Reading) -> Plan:
 def _undone(settings: Settings, export: Export | None, table: str) -> Plan:
     """Return what takes back the rows of a file, or, without one, every row of the table, as the log holds them."""
     if not settings.state.log_directory.is_dir():
-        return Plan()
+        raise NeverImported(table=table)
     with Recorded(settings.state) as recorded:
         known = recorded.held("token_event", key_prefix(table))
+        if not known:
+            raise NeverImported(table=table)
         plan, keys = (Plan(), list(known)) if export is None else undo_of(export.rows(), table, known)
         bodies = recorded.bodies(known[key] for key in keys)
         plan.planned = {key: taken_back(known[key], bodies[known[key].seq]) for key in keys}

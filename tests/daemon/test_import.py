@@ -541,6 +541,46 @@ def test_a_backfill_gives_way_when_its_rollout_turns_up(
     assert [{"session_id": KEPT, "reason": "measured_since"}] == superseded
 
 
+def test_a_session_in_capitals_is_the_session(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A UUID is one however a table spells it; an id that is none is another in capitals.
+    """
+    session = f"{HOOKED[:-3]}abc"
+    host.claude(session).write_bytes(claude_line("msg_a", 5, session=session))
+    host.ingest()
+
+    rows = [row(1, agent="claude", session_id=session.upper()), row(2, agent="claude", session_id="S-1")]
+    done = told(host, capsys, str(written(tmp_path / "old.csv", rows)))
+
+    assert {"hook_report": {"measured_since": 1, "estimated": 1}} == became(done)
+    reported = host.rows("SELECT session_id FROM token_reports ORDER BY message_key")
+    assert [session, "S-1"] == [each["session_id"] for each in reported]
+
+
+def test_of_two_rows_about_one_session_only_backfills_are_one(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A backfill restores the session, so the greater counts; a hook reported a part, so each row does. The page says so.
+    """
+    backfill = f"backfill:codex-session {LOST}"
+    rows = [
+        row(1, (100, 10), note=backfill),
+        row(2, (90, 10), note=backfill),
+        row(3, (100, 10), note="measured by hook", session_id="s-1"),
+        row(4, (90, 10), note="measured by hook", session_id="s-1"),
+        row(5, (80, 10), source_provider="acme", source_id="call-1"),
+        row(6, (70, 10), source_provider="acme", source_id="call-1"),
+    ]
+    told(host, capsys, str(written(tmp_path / "old.csv", rows)))
+
+    counted = {int(key.rpartition(":")[2]): tokens for key, (_, tokens) in stated(host).items()}
+    assert {1: 100, 3: 100, 4: 90, 5: 80} == counted
+    text = " ".join(DOCUMENT.read_text().replace("**", "").split())
+    assert "Two backfills of one session, or two rows of one call, count once, the greater" in text
+    assert "each `hook_report` counts by itself" in text
+
+
 def test_a_call_that_a_log_has_counts_there(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """
     An estimate of a call and a proven report of a session both give way to the agent's own log.
@@ -584,7 +624,12 @@ def test_an_import_is_taken_back_without_the_options_that_made_it(
     rest = told(host, capsys, *whole)
     assert (1, 2, {}) == (rest["written"], rest["unchanged"], stated(host))
     assert 0 == told(host, capsys, *whole)["written"]
-    assert 0 == told(host, capsys, "--undo", "--table", "another")["written"]
+    for words in (["--undo", "--table", "another"], [str(file), "--undo", "--table", "another"]):
+        for dry_run in ([], ["--dry-run"]):
+            assert 2 == main(
+                ["import", *words, *dry_run, "--home", str(host.home), "--state-dir", str(host.state.root)]
+            )
+            assert "table=another" in capsys.readouterr().err
     written(file, [{"tokens_out": 1} | each for each in rows])
     assert 3 == told(host, capsys, str(file), *how)["written"]
     assert counted.keys() == stated(host).keys()
