@@ -25,7 +25,7 @@ from adapters.contract import (
 )
 from adapters.decode import OutOfRange, digest, directory, identity, local_time, model_name, tokens
 from adapters.decoder import Decoder
-from state.vocabulary import WORD, Agent, ModelState, SourceClass
+from state.vocabulary import WORD, Agent, ClaimTime, ModelState, SourceClass
 
 #: Names of harnesses that are not the agent's own with another spelling.
 _AGENTS: Final[Mapping[str, Agent]] = {"claude": "claude_code", "claude-code": "claude_code", "codex-cli": "codex"}
@@ -76,7 +76,7 @@ class Claims:
     agent: Agent = "claims"
     parser = "claims"
     source_class: SourceClass = "session_record"
-    parser_version = 1
+    parser_version = 2
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name none: `[[claims]]` and `--claims` do."""
@@ -137,7 +137,7 @@ def _stated(session_id: str, record: Record, zone: str) -> tuple[Observation, ..
             started_at=local_time(started, zone),
             ended_at=local_time(ended, zone),
             assumed_zone=zone if any(map(_is_local, (recorded, started, ended))) else None,
-            is_noon=any(_NOON.search(text or "") for text in (recorded, started)) or None,
+            noon_times=_noon_times({"recorded_at": recorded, "started_at": started, "ended_at": ended}),
             duration_seconds=_duration(record.duration_seconds),
             token_count=tokens(record.token_count),
             input_tokens=tokens(record.input_tokens),
@@ -170,6 +170,10 @@ def _agent(harness: str | None) -> Agent | None:
 def _is_local(text: str | None) -> bool:
     """Say whether a time of its own zone was read as one of the assumed zone."""
     return bool(text) and local_time(text, "Etc/GMT+12") != local_time(text, "Etc/GMT-12")
+
+
+def _noon_times(stated: Mapping[ClaimTime, str | None]) -> tuple[ClaimTime, ...]:
+    return tuple(name for name, text in stated.items() if _NOON.search(text or ""))
 
 
 def _duration(seconds: float | None) -> int | None:

@@ -16,6 +16,7 @@ import msgspec
 from state.vocabulary import (
     Agent,
     Basis,
+    ClaimTime,
     Confidence,
     Flag,
     ModelState,
@@ -165,6 +166,7 @@ class ClaimFacts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     started_at: str | None = None
     ended_at: str | None = None
     assumed_zone: str | None = None
+    noon_times: tuple[ClaimTime, ...] = ()
     is_noon: bool | None = None
     duration_seconds: int | None = None
     token_count: int | None = None

@@ -295,8 +295,11 @@ class ClaimFacts(Frozen):
     started_at: AwareDatetime | None = Field(None, description="when the session began, as the record says; UTC")
     ended_at: AwareDatetime | None = Field(None, description="when it ended, as the record says; UTC")
     assumed_zone: ZoneName | None = Field(None, description="zone that was assumed for these times; null when stated")
+    noon_times: tuple[words.ClaimTime, ...] = Field(
+        (), description="which of its times read exactly 12:00:00 in their own zones"
+    )
     is_noon: bool | None = Field(
-        None, description="whether a time of it reads exactly 12:00:00 in its own zone; null when none does"
+        None, description="whether one of them does, nobody knows which: readings of version 1; null in newer ones"
     )
     duration_seconds: NonNegativeInt | None = Field(None, description="how long it took, as the record says")
     token_count: Tokens | None = Field(None, description="total, as the record says")

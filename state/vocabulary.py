@@ -330,6 +330,13 @@ ModelState = Literal[
     "missing",  #: nothing
 ]
 
+#: The times of a claim.
+ClaimTime = Literal[
+    "recorded_at",  #: when the record was written
+    "started_at",  #: when the session began
+    "ended_at",  #: when it ended
+]
+
 #: What stood where a claim points when the claim was read.
 TrajectoryState = Literal[
     "present",  #: a file

@@ -8,8 +8,9 @@
 -- Nothing here was measured. claimed_path is where the record points, trajectory_path the same after repairs (plan_id), and
 -- trajectory_source the file of ours that it names: itself, the conversation in a directory of that name, where a link leads, or
 -- where the log of that session was moved since: one file for each session, however it is named. started_at and ended_at
--- are stated_start_at and stated_end_at, completed from the duration where one is missing, is_noon says that a time reads 12:00:00
--- in the zone of the record. trajectory_state is what was seen there when the record was read.
+-- are stated_start_at and stated_end_at, completed from the duration where one is missing. noon_times are recorded_at, started_at or
+-- ended_at, those that read 12:00:00 in their own zone as stated; an older reading knew that one does, so it may be any.
+-- trajectory_state is what was seen there when the record was read.
 WITH logs AS (
     SELECT
         agent,
@@ -48,7 +49,11 @@ said AS (
         CAST(e.body ->> '$.recorded_at' AS TIMESTAMP) AS recorded_at,
         CAST(e.body ->> '$.started_at' AS TIMESTAMP) AS stated_start_at,
         CAST(e.body ->> '$.ended_at' AS TIMESTAMP) AS stated_end_at,
-        coalesce(CAST(e.body ->> '$.is_noon' AS BOOLEAN), false) AS is_noon,
+        coalesce(
+            CAST(e.body -> '$.noon_times' AS VARCHAR []),
+            CASE WHEN CAST(e.body ->> '$.is_noon' AS BOOLEAN) THEN ['recorded_at', 'started_at', 'ended_at'] END,
+            []
+        ) AS noon_times,
         CAST(e.body ->> '$.duration_seconds' AS BIGINT) AS duration_seconds,
         CAST(e.body ->> '$.token_count' AS BIGINT) AS token_count,
         CAST(e.body ->> '$.input_tokens' AS BIGINT) AS input_tokens,

@@ -5,8 +5,8 @@
 -- source: claims, trajectories
 -- refresh: view
 --
--- noon: T12:00:00 to the second, in UTC, in the zone that was assumed or in its own: what a program writes that knows the day alone. A real
--- time is there once in 86,400, and of a cron at noon every day. is_told_elsewhere: something says, within ten minutes, that it was so: the
+-- noon: T12:00:00 to the second, in UTC, in the zone that was assumed or in its own (a quarter of an hour in UTC): what a program
+-- writes that knows the day alone. A real time is there once in 86,400, and of a cron at noon every day. is_told_elsewhere: something says, within ten minutes, that it was so: the
 -- log that the record points at, the time at which the record was made (when that is no noon), or that we read the record just
 -- then. Such a noon is no finding; that a log belongs to a record is not concluded from it either. shared: five sessions or more in one second; a batch starts two or three at once, and no
 -- machine that writes session records starts five. import: a session of a minute or more that begins when its record was written.
@@ -32,7 +32,7 @@ stated AS (
         agent,
         duration_seconds,
         recorded_at,
-        is_noon,
+        noon_times,
         known_zone,
         unnest([
             {'field': 'recorded_at', 'stated_at': recorded_at, 'told_at': ingested_at, 'recorded_says': NULL},
@@ -49,7 +49,7 @@ counted AS (
         *,
         count(DISTINCT session_id) OVER (PARTITION BY field, date_trunc('second', stated_at)) AS sessions_in_second,
         CAST(stated_at AS TIME) = TIME '12:00:00'
-        OR (is_noon AND epoch(stated_at) % 900 = 0)
+        OR (list_contains(noon_times, field) AND epoch(stated_at) % 900 = 0)
         OR coalesce(CAST(timezone(known_zone, timezone('UTC', stated_at)) AS TIME) = TIME '12:00:00', false) AS reads_noon
     FROM stated
     WHERE stated_at IS NOT NULL

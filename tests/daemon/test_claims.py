@@ -1,13 +1,20 @@
 """What harnesses claim of their sessions: read as evidence, held apart from everything that was measured."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from adapters.claims import Claims
+from adapters.contract import ClaimStated, Header, Item, LineRejected, Observation, Root
 from daemon.bootstrap import open_log, refresh_and_publish, seen_files
 from daemon.cli import main
 from daemon.config import read_config
+from daemon.discover import Place, sweep
 from daemon.documents import Remembered
 from daemon.ingest import Ingest
 from tests.daemon.conftest import Host, claude_line, codex_lines
@@ -170,6 +177,71 @@ def test_noon_is_doubted_in_whatever_zone_it_is(host: Host, text: str) -> None:
     assert [("a", "started_at")] == [
         (row["session_id"], row["field"]) for row in host.rows("SELECT * FROM doubtful_times WHERE reason = 'noon'")
     ]
+
+
+def doubted(host: Host) -> list[tuple[str, str]]:
+    query = "SELECT session_id, field FROM doubtful_times WHERE reason = 'noon' ORDER BY ALL"
+    return [(row["session_id"], row["field"]) for row in host.rows(query)]
+
+
+@pytest.mark.parametrize("field", ["timestamp", "start_time", "end_time"])
+def test_a_noon_is_doubted_where_it_stands_and_nowhere_else(host: Host, field: str) -> None:
+    """
+    The other times of the record are good ones, at a quarter of an hour too.
+    """
+    good = {
+        "timestamp": "2026-04-15T10:30:00Z",
+        "start_time": "2026-04-15T09:30:00Z",
+        "end_time": "2026-04-15T10:15:00Z",
+        "duration_seconds": None,
+    }
+    host.records(record("a", **good | {field: "2026-04-15T12:00:00+02:00"}), record("b", **good))
+    host.ingest()
+
+    ours = {"timestamp": "recorded_at", "start_time": "started_at", "end_time": "ended_at"}
+    assert [("a", ours[field])] == doubted(host)
+
+
+class FirstReading(Claims):
+    """Says that one of a record's times is noon, and not which."""
+
+    parser_version = 1
+
+    def read_document(self, content: bytes, header: Header) -> Iterable[Item] | LineRejected:
+        read = super().read_document(content, header)
+        assert not isinstance(read, LineRejected)
+        return [replace(each, observations=tuple(map(self._older, each.observations))) for each in read]
+
+    def _older(self, said: Observation) -> Observation:
+        if not isinstance(said, ClaimStated):
+            return said
+        is_noon = bool({"recorded_at", "started_at"} & set(said.body.noon_times)) or None
+        return ClaimStated(body=msgspec.structs.replace(said.body, noon_times=(), is_noon=is_noon))
+
+
+def read_with(host: Host, adapter: Claims) -> None:
+    places = [Place(path, adapter, Root(Path(path), "record", is_file=True)) for path in host.claims]
+    with open_log(host.settings) as log:
+        Ingest(log, lambda: host.now).run(sweep(places, "UTC"))
+        refresh_and_publish(host.settings)
+
+
+def test_a_file_that_an_older_parser_read_is_read_again(host: Host) -> None:
+    """
+    Its reading doubts every time of such a record that can be the noon; ours replaces it where the file still stands.
+    """
+    rows = [
+        record("a", timestamp="2026-04-15T12:00:00+02:00", start_time="2026-04-15T09:30:00Z"),
+        record("b", timestamp="2026-04-15T12:00:00+02:00", start_time="2026-04-15T09:31:00Z"),
+        record("c", timestamp="2026-04-15T10:30:00Z", start_time="2026-04-15T09:30:00Z"),
+    ]
+    host.records(*rows)
+    read_with(host, FirstReading())
+    assert [("a", "recorded_at"), ("a", "started_at"), ("b", "recorded_at")] == doubted(host)
+
+    read_with(host, Claims())
+    assert [("a", "recorded_at"), ("b", "recorded_at")] == doubted(host)
+    assert 3 == len(claims(host))
 
 
 def test_a_file_of_records_that_is_not_there_is_told(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
