@@ -244,6 +244,40 @@ def test_a_file_that_an_older_parser_read_is_read_again(host: Host) -> None:
     assert 3 == len(claims(host))
 
 
+def test_a_record_that_was_deleted_before_a_newer_parser_read_is_claimed_by_nobody(host: Host) -> None:
+    """
+    It states all that stands in the file, so what only the older one stated is gone; it may come back as it was.
+    """
+    host.records(record("a"), record("b"))
+    read_with(host, FirstReading())
+
+    host.records(record("a"))
+    host.ingest()
+    assert ["a"] == [row["session_id"] for row in claims(host)]
+
+    host.records(record("a"), record("b"))
+    host.ingest()
+    assert ["a", "b"] == [row["session_id"] for row in claims(host)]
+
+
+@pytest.mark.parametrize("damage", ["", "{\n"], ids=["half", "broken line"])
+def test_what_a_newer_parser_cannot_see_in_a_damaged_file_is_not_gone(host: Host, damage: str) -> None:
+    """
+    A record may stand where nothing could be read; once the file is whole, what is not in it is gone.
+    """
+    path = host.records(record("a"), record("b"))
+    read_with(host, FirstReading())
+
+    half = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(half[0] + (damage.encode() or half[1][:20]))
+    host.ingest()
+    assert ["a", "b"] == [row["session_id"] for row in claims(host)]
+
+    host.records(record("a"))
+    host.ingest()
+    assert ["a"] == [row["session_id"] for row in claims(host)]
+
+
 def test_a_file_of_records_that_is_not_there_is_told(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     """
     Somebody named it: an ingest that read everything else is no success.
