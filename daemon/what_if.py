@@ -1,7 +1,7 @@
 """What a declaration would change: tried on a copy of the tables, and nothing is written."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +46,18 @@ def tried(settings: Settings, events: Iterable[bytes]) -> Iterator[Tables]:
     Raises:
         NothingPublished: There are no tables to try it on.
     """
+    with changed(settings, lambda copy, beside: add(copy, events, beside / "events.ndjson")) as tables:
+        yield tables
+
+
+@contextmanager
+def changed(settings: Settings, change: Callable[[duckdb.DuckDBPyConnection, Path], None]) -> Iterator[Tables]:
+    """
+    Give a copy of the published tables after *change*, which may write in a folder; both are gone after the block.
+
+    Raises:
+        NothingPublished: There are no tables to try it on.
+    """
     with Tables(settings.state.published):
         pass  # they are there, and of this version
     settings.state.create()
@@ -53,7 +65,7 @@ def tried(settings: Settings, events: Iterable[bytes]) -> Iterator[Tables]:
         copy = Path(directory) / "what-if.duckdb"
         shutil.copyfile(settings.state.published, copy)
         with duckdb.connect(str(copy)) as connection:
-            add(connection, events, Path(directory) / "events.ndjson")
+            change(connection, Path(directory))
         with Tables(copy) as tables:
             yield tables
 

@@ -56,7 +56,8 @@ WHERE s.session_id = $subject OR EXISTS (
     SELECT 1
     FROM inbox AS i
     WHERE
-        i.kind = 'repair' AND (i.body ->> '$.plan_id') = $subject
+        -- What a record said after the repair, at the same path and time, was never bad.
+        i.kind = 'repair' AND i.seq > s.seq AND (i.body ->> '$.plan_id') = $subject
         AND (i.body ->> '$.claim_source') = s.source AND (i.body ->> '$.claim_key') = s.claim_key
         AND (i.body ->> '$.claimed_path') IS NOT DISTINCT FROM s.claimed_path
         AND epoch_ms(CAST(i.body ->> '$.started_at' AS TIMESTAMP)) IS NOT DISTINCT FROM epoch_ms(s.started_at)

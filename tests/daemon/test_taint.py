@@ -141,6 +141,84 @@ def test_a_path_that_comes_back_is_bad_twice_and_not_between(story: Host, capsys
     assert {("export", "0.csv"), ("export", "2.csv")} == {each for each in found if each[0] == "export"}
 
 
+def rewritten(host: Host, capsys: Any, *rows: dict[str, Any]) -> None:
+    """Take a copy and register a reader; let the harness write *rows* in the place of all; and do the same again."""
+    for when in ("before", "after"):
+        asked(host, capsys, "consumer", "add", f"{when}.csv", "--table", "claims", "--export")
+        asked(host, capsys, "consumer", "add", when, "--table", "claims")
+        host.ingest()
+        if when == "before":
+            host.records(*rows)
+            host.ingest()
+
+
+READ_BEFORE = {("export", "before.csv"), ("consumer", "before")}
+READ_AFTER = {("export", "after.csv"), ("consumer", "after")}
+
+
+def test_what_a_harness_deleted_was_bad_until_then(story: Host, capsys: Any) -> None:
+    """
+    No record says it any more, and no rule finds it; who read it has read it.
+    """
+    *_, healthy = map(json.loads, Path(story.claims[0]).read_text().splitlines())
+    rewritten(story, capsys, healthy)
+
+    found = used(story, capsys)
+
+    assert {("session", "a"), ("session", "b"), ("task", "task-a"), ("day", "2026-04-19")} | READ_BEFORE == found
+
+
+def test_counts_that_a_harness_corrected_were_bad_until_then(host: Host, capsys: Any) -> None:
+    """
+    One count of tokens in three records, each with its own log; then each has its own.
+    """
+    counts = {"output_tokens": 300, "trajectory_path": None}
+    rows = [record(name, DAY + timedelta(hours=n), input_tokens=9000, **counts) for n, name in enumerate("abc")]
+    host.records(*rows)
+    host.ingest()
+    assert {"teletype"} == {row["rule"] for row in host.rows("FROM findings WHERE severity = 'critical'")}
+    rewritten(host, capsys, *[row | {"input_tokens": 9000 + n} for n, row in enumerate(rows, 1)])
+
+    assert {("session", "a"), ("session", "b"), ("session", "c"), ("day", "2026-04-19")} | READ_BEFORE == used(
+        host, capsys
+    )
+
+
+def test_a_time_that_a_harness_corrected_was_bad_until_then(host: Host, capsys: Any) -> None:
+    """
+    A zone was forgotten: the log lay outside the session.
+    """
+    log(host, run_name(DAY), DAY + timedelta(minutes=1), input_tokens=5, output_tokens=5)
+    path = str(host.gptme(run_name(DAY)))
+    host.records(record("a", DAY + timedelta(hours=5), trajectory_path=path))
+    host.ingest()
+    rewritten(host, capsys, record("a", DAY, trajectory_path=path))
+
+    found = used(host, capsys, "--rule", "trajectory_outside_time")
+
+    assert {("session", "a"), ("day", "2026-04-19")} | READ_BEFORE == found
+
+
+def test_what_a_repair_put_right_stays_right_whatever_its_harness_writes_beside(
+    story: Host, capsys: Any, tmp_path: Path
+) -> None:
+    """
+    The record is written anew with another category, twice, and points where it did: the repair holds all the while.
+    """
+    asked(story, capsys, "consumer", "add", "bad.csv", "--table", "claims", "--export")
+    plan = asked(story, capsys, "repair", "plan", "--out", str(tmp_path / "plan.json"))["plan_id"]
+    asked(story, capsys, "repair", "apply", str(tmp_path / "plan.json"))
+    rows = [json.loads(line) for line in Path(story.claims[0]).read_text().splitlines()]
+    rewritten(story, capsys, *[row | {"category": "one"} for row in rows])
+    story.records(*[row | {"category": "two"} for row in rows])
+    story.ingest()
+
+    for words in (plan,), ("--rule", "eval_trajectory"):
+        found = used(story, capsys, *words)
+        assert ("export", "bad.csv") in found
+        assert not (READ_BEFORE | READ_AFTER) & found
+
+
 def test_a_plan_is_remembered_when_its_records_say_something_else_by_now(
     story: Host, capsys: Any, tmp_path: Path
 ) -> None:
