@@ -18,13 +18,21 @@ from daemon.repair.outlook import Finding, Outlook
 from daemon.repair.plan import PRODUCER, Plan, Step, expected_after
 from daemon.repair.settle import settled
 from daemon.settings import Settings
-from projections.read import Tables
+from projections.read import Tables, plain
 from state.errors import TallystickError
 
 
 class PlanStale(TallystickError):
     """
-    These steps do not fit, for what the facts name. Nothing was changed. Make a new plan, or apply the whole of it.
+    These steps do not fit, for what the facts name. Nothing was changed. Make a new plan with `tallystick repair plan`.
+    """
+
+    exit_code = 1
+
+
+class StepsNeedOthers(TallystickError):
+    """
+    These steps alone would leave or make what the facts name. Nothing was changed. Apply the whole of the plan.
     """
 
     exit_code = 1
@@ -64,6 +72,13 @@ class _Before(NamedTuple):
 
 
 _HELD: Final = "SELECT step FROM repairs WHERE plan_id = ?"
+#: What holds and does something: of a record that says something else by now a step holds, and changes nothing.
+_BOUND: Final = """
+    SELECT r.step
+    FROM repairs AS r
+    SEMI JOIN claims AS c ON r.claim_source = c.source AND r.claim_key = c.claim_key AND r.plan_id = c.plan_id
+    WHERE r.plan_id = ?
+"""
 _SENT: Final = """
     SELECT CAST(body ->> '$.step' AS BIGINT) AS step, message_key, CAST(body AS VARCHAR) AS body
     FROM inbox
@@ -72,8 +87,8 @@ _SENT: Final = """
 _REVISION: Final = "SELECT coalesce(max(revision), 0) + 1 AS next FROM messages WHERE kind = 'repair'"
 
 
-def _holding(tables: Tables, plan_id: str) -> frozenset[int]:
-    return frozenset(row["step"] for row in tables.rows(_HELD, [plan_id]))
+def _steps_of(tables: Tables, query: str, plan_id: str) -> frozenset[int]:
+    return frozenset(row["step"] for row in tables.rows(query, [plan_id]))
 
 
 def _before(tables: Tables) -> _Before:
@@ -91,24 +106,25 @@ def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: 
     Apply the steps with these *numbers*, all when there are none; what is applied already is left alone.
 
     Raises:
-        PlanStale: It does not fit any more; nothing was sent.
+        PlanStale: It does not fit, or what was applied of it does not bind its claim, any more; nothing was sent.
+        StepsNeedOthers: A part of it was chosen that cannot stand alone; nothing was sent.
         NoSuchStep: One of *numbers* is none.
         NotTakenYet: Whoever holds the log has not taken the messages in time.
     """
     chosen = _chosen(plan, numbers)
     with Tables(settings.state.published) as tables:
-        holding = _holding(tables, plan.plan_id)
-        steps = [step for step in chosen if step.step not in holding]
+        bound = _steps_of(tables, _BOUND, plan.plan_id)
+        steps = [step for step in chosen if step.step not in bound]
         if not steps:
             return Done(plan.plan_id, ())
         before = _before(tables)
         _hold(tables, before.outlook, settings.zone, plan, steps)
-    is_whole = holding | {step.step for step in steps} == {step.step for step in plan.steps}
+    is_whole = bound | {step.step for step in steps} == {step.step for step in plan.steps}
     planned = frozenset(each.id for each in plan.removes) if is_whole else frozenset()
     letters = [step.letter(plan.plan_id, before.revision) for step in steps]
     expected = expected_after(settings, letters)
     if problems := _problems(planned, before.outlook, expected):
-        raise PlanStale(**problems)
+        raise (PlanStale if is_whole else StepsNeedOthers)(**problems)
     settled(settings, letters, wait_seconds)
     done, after = _compared(settings, plan.plan_id, [step.step for step in steps], before)
     remaining = tuple(sorted((planned | before.outlook.ids - expected.ids) & after.ids))
@@ -140,7 +156,7 @@ def undo(settings: Settings, plan_id: str, numbers: Sequence[int], wait_seconds:
         sent = {row["step"]: row for row in tables.rows(_SENT, [plan_id])}
         if not sent or not set(numbers) <= set(sent):
             raise NoSuchStep(plan=show.safe(plan_id), steps=",".join(map(str, numbers)) or "all")
-        steps = sorted(_holding(tables, plan_id) & (set(numbers) or set(sent)))
+        steps = sorted(_steps_of(tables, _HELD, plan_id) & (set(numbers) or set(sent)))
         if not steps:
             return Done(plan_id, ())
         before = _before(tables)
@@ -184,12 +200,15 @@ def _hold(tables: Tables, outlook: Outlook, zone: str, plan: Plan, steps: Sequen
     if mark is None or mark.log_id != plan.log_id:
         raise PlanStale(log=plan.log_id)
     cases = read_cases(tables, outlook, zone)
-    pointing = {case.key: (case.row["claimed_path"], case.row["trajectory_path"]) for case in cases.cases}
+    rows = {case.key: case.row for case in cases.cases}
     matches = cases.matches(timedelta(seconds=plan.within_seconds), [step.claim for step in steps])
     for step in steps:
-        if pointing.get(step.claim) != (step.claimed_path, step.from_path):
-            why = "points_elsewhere" if step.claim in pointing else "claim_is_gone"
-            raise PlanStale(step=step.step, session=step.session_id, why=why)
+        row = rows.get(step.claim)
+        # Names of sessions come again: a record that tells of another time is another claim.
+        if row is None or plain(row["started_at"]) != step.started_at:
+            raise PlanStale(step=step.step, session=step.session_id, why="claim_is_gone")
+        if (row["claimed_path"], row["trajectory_path"]) != (step.claimed_path, step.from_path):
+            raise PlanStale(step=step.step, session=step.session_id, why="points_elsewhere")
         match = matches[step.claim]
         if step.action == "attach" and match.run != step.to_path:
             raise PlanStale(step=step.step, session=step.session_id, why="another_log" if match.run else match.why)

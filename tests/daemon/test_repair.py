@@ -229,6 +229,37 @@ def test_a_plan_that_does_not_fit_any_more_is_refused(seed: Seed, plan: str, cap
     assert 0 == sent(host)
 
 
+@pytest.mark.parametrize(
+    ("over", "why"),
+    [
+        ({"trajectory_path": "/srv/x.jsonl"}, "points_elsewhere"),
+        ({"start_time": "2026-04-19T00:00:17.250+00:00"}, "claim_is_gone"),
+        (None, "claim_is_gone"),
+    ],
+)
+def test_a_plan_that_was_applied_and_binds_nothing_any_more_is_not_called_applied(
+    host: Host, capsys: Any, over: dict[str, str] | None, why: str
+) -> None:
+    """
+    The harness has rewritten or deleted the record since: exit 1, and a new plan is what helps, never more of this one.
+    """
+    own_log(host, DAY)
+    said = record("a", DAY, trajectory_path=f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl")
+    host.records(said)
+    host.ingest()
+    repaired(host, capsys)
+    plan = str(host.home / "own-plan.json")
+    assert [] == asked(host, capsys, "repair", "apply", plan)["steps"]
+    host.records(*([said | over] if over else []), record("b", DAY + timedelta(days=3)))
+    host.ingest()
+
+    for part in (), ("--step", "1"):
+        assert 1 == main(["repair", "apply", plan, *part, *options(host)])
+        told = capsys.readouterr().err
+        assert (True, True, False) == (f"why={why}" in told, "Make a new plan" in told, "the whole" in told)
+    assert 1 == sent(host)
+
+
 def test_a_plan_whose_match_is_not_the_only_one_any_more_is_refused(seed: Seed, plan: str, capsys: Any) -> None:
     """
     A second log of that time was found since: now it would be a guess.
@@ -471,5 +502,6 @@ def test_one_step_of_two_that_need_each_other_is_refused_with_the_rule(host: Hos
     assert 0 == main(["repair", "plan", "--out", str(plan), *options(host)])
 
     assert 1 == main(["repair", "apply", str(plan), "--step", "1", *options(host)])
-    assert "would_be_new=duplicate_source_id " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert ("would_be_new=duplicate_source_id " in told, "Apply the whole" in told) == (True, True)
     assert [1, 2] == asked(host, capsys, "repair", "apply", str(plan))["steps"]
