@@ -2,10 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from daemon.repair.matching import CLOCKS_DIFFER, Known, Match, Session, loop_of, matched
+from daemon.repair.matching import (
+    CLOCKS_DIFFER,
+    NAMES_RUN_TYPE,
+    Known,
+    Loop,
+    Match,
+    Session,
+    Unplaced,
+    loop_of,
+    matched,
+    window,
+)
 from daemon.repair.outlook import Finding, Outlook
 from daemon.repair.runs import Log, read_logs
 from projections.read import Tables
@@ -31,7 +42,18 @@ SELECT
     EXISTS (
         SELECT 1 FROM doubtful_times AS d
         WHERE d.source = c.source AND d.claim_key = c.claim_key AND d.field <> 'recorded_at'
-    ) AS is_time_doubtful
+    ) AS is_time_doubtful,
+    c.recorded_at,
+    c.ingested_at,
+    -- Null where nothing is doubtful; noon stands for some time of its day, the others for any time before.
+    (
+        SELECT bool_and(d.is_noon)
+        FROM (
+            SELECT bool_or(reason = 'noon') AS is_noon FROM doubtful_times
+            WHERE source = c.source AND claim_key = c.claim_key
+            GROUP BY field
+        ) AS d
+    ) AS is_day_known
 FROM claims AS c
 LEFT JOIN trajectories AS t ON c.trajectory_source = t.source
 ORDER BY c.started_at NULLS LAST, c.source, c.claim_key
@@ -84,10 +106,11 @@ class Cases(NamedTuple):
         runs = [log.run for log in self.logs if (log.agent, log.session_id) not in pinned]
         known = list(self._known(anew))
         wanting = [case for case in self.cases if case.wants_log or case.key in anew]
+        unplaced = [each for each in (_unplaced(case.row, within) for case in wanting) if each is not None]
         sessions = {case.key: _session(case.row) for case in wanting}
         # Two records of one session are one session: neither takes the log from the other.
         asked = {each.key: each for each in sessions.values() if isinstance(each, Session)}
-        found = matched(asked.values(), runs, within, known)
+        found = matched(asked.values(), runs, within, known, unplaced)
         return {key: found[each.key] if isinstance(each, Session) else each for key, each in sessions.items()}
 
     def _known(self, anew: frozenset[Key]) -> Iterator[Known]:
@@ -137,3 +160,35 @@ def _session(claim: Mapping[str, Any]) -> Session | Match:
         return Match(None, "doubtful_time")
     key = repr((claim["session_id"], loop, claim["started_at"], claim["ended_at"], claim["model"]))
     return Session(key, loop, claim["started_at"], claim["ended_at"], claim["model"])
+
+
+#: No session takes longer, here as for `trajectory_outside_time`.
+_SESSION_MAX: Final = timedelta(days=1)
+
+#: A time that is noon stands for any time of its day.
+_HALF_A_DAY: Final = timedelta(hours=12)
+
+
+def _unplaced(claim: Mapping[str, Any], within: timedelta) -> Unplaced | None:
+    """Return what a claim may own beside what it is matched with; null when it is matched with all of that."""
+    session, model = _session(claim), claim["model"]
+    loop = loop_of(claim["agent"], claim["run_type"])
+    agent, run_type = loop or (None, None)
+    if isinstance(session, Session):
+        # Names of runs bear a type, and which one it is the claim does not say.
+        is_of_any_type = loop == Loop(NAMES_RUN_TYPE, None)
+        return Unplaced(agent, None, model, *window(session, within), loop) if is_of_any_type else None
+    return Unplaced(agent, run_type, model, *_began(claim, within))
+
+
+def _began(claim: Mapping[str, Any], within: timedelta) -> tuple[datetime | None, datetime | None]:
+    """Return when the log of a claim began at the earliest and the latest, for all that it says of times."""
+    if claim["started_at"] is not None and not claim["is_time_doubtful"]:
+        return window(Session("", Loop("", None), claim["started_at"], claim["ended_at"]), within)
+    stated = [claim[name] for name in ("started_at", "ended_at", "recorded_at") if claim[name] is not None]
+    if not stated:  # it was over when we read of it
+        return None, claim["ingested_at"]
+    if claim["is_day_known"] is None:
+        return min(stated) - _SESSION_MAX, max(stated) + CLOCKS_DIFFER
+    earliest = min(stated) - _HALF_A_DAY - _SESSION_MAX
+    return earliest if claim["is_day_known"] else None, max(stated) + _HALF_A_DAY

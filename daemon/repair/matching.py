@@ -10,7 +10,7 @@ year of records came to have somebody else's.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate, groupby
 from typing import Final, Literal, NamedTuple
@@ -27,7 +27,7 @@ Why = Literal[
     "only_match",  #: the log is in every largest matching
     "nothing_in_time",  #: no log of this loop began while the session ran
     "outlasts_session",  #: what began there went on after the session had ended: it is another session's
-    "ambiguous",  #: several logs fit, or the one that does fits another claim as well
+    "ambiguous",  #: several logs fit, or the one that does may be another claim's as well
     "repeated_hour",  #: the name of a log that may be meant stands for two instants
     "no_time",  #: the claim does not say when its session started
     "doubtful_time",  #: it does, and the time stands for another: noon, one second of many
@@ -98,8 +98,41 @@ class Known(NamedTuple):
     moment: datetime
 
 
+class Unplaced(NamedTuple):
+    """
+    A claim that cannot be matched and may be the owner of a log all the same.
+
+    Of a log of ``agent``, ``run_type`` and ``model``, of any where one is null, that began from ``since`` until
+    ``until``, both inclusive; null is unbounded. Not of one of ``but_loop``, in which it is matched.
+    """
+
+    agent: str | None
+    run_type: str | None
+    model: str | None
+    since: datetime | None
+    until: datetime | None
+    but_loop: Loop | None = None
+
+    def may_own(self, run: Run) -> bool:
+        """Say whether nothing that is known speaks against it."""
+        return (
+            self.agent in (None, run.loop.agent)
+            and self.run_type in (None, run.loop.run_type)
+            and run.loop != self.but_loop
+            and _is_of_model(self, run)
+            and any(
+                (self.since is None or self.since <= moment) and (self.until is None or moment <= self.until)
+                for moment in run.moments
+            )
+        )
+
+
 def matched(
-    sessions: Iterable[Session], runs: Iterable[Run], within: timedelta, known: Iterable[Known] = ()
+    sessions: Iterable[Session],
+    runs: Iterable[Run],
+    within: timedelta,
+    known: Iterable[Known] = (),
+    unplaced: Iterable[Unplaced] = (),
 ) -> dict[str, Match]:
     """
     Return what is certain of each session, by its key.
@@ -109,7 +142,10 @@ def matched(
         runs: Logs that may be theirs: none that another claim has a right to.
         within: How long after the start of its session a run may begin, where the session does not end before.
         known: Claims that have their logs; what is matched is monotone with them, too.
+        unplaced: Claims that may be the owners of logs; sessions that such a log fits, and those that have logs in
+            common with them, have no certain one.
     """
+    others = frozenset(unplaced)
     runs_of: dict[Loop, list[Run]] = defaultdict(list)
     for run in runs:
         runs_of[run.loop].append(run)
@@ -122,7 +158,7 @@ def matched(
     ):
         timeline, order = _Timeline(runs_of[loop]), _Order(known_of[loop])
         for cluster in _clusters(list(those), within):
-            found |= _matched_in(cluster, timeline, within, order)
+            found |= _matched_in(cluster, timeline, within, order, others)
     return found
 
 
@@ -179,7 +215,9 @@ def _clusters(sessions: Sequence[Session], within: timedelta) -> Iterator[list[S
         yield cluster
 
 
-def _matched_in(cluster: Sequence[Session], runs: _Timeline, within: timedelta, order: _Order) -> dict[str, Match]:
+def _matched_in(
+    cluster: Sequence[Session], runs: _Timeline, within: timedelta, order: _Order, unplaced: Collection[Unplaced]
+) -> dict[str, Match]:
     windows = {session.key: window(session, within) for session in cluster}
     earliest, latest = min(low for low, _ in windows.values()), max(high for _, high in windows.values())
     began = {
@@ -196,7 +234,8 @@ def _matched_in(cluster: Sequence[Session], runs: _Timeline, within: timedelta, 
     }
     if any(len(run.moments) > 1 for run in runs.between(earliest, latest)):
         return {key: Match(None, "repeated_hour", those) for key, those in candidates.items()}
-    certain = _certain(cluster, fitting)
+    is_contested = any(each.may_own(run) for those in fitting.values() for run in those for each in unplaced)
+    certain = {} if is_contested else _certain(cluster, fitting)
     return {
         key: Match(certain[key], "only_match", those)
         if key in certain
@@ -205,7 +244,7 @@ def _matched_in(cluster: Sequence[Session], runs: _Timeline, within: timedelta, 
     }
 
 
-def _is_of_model(session: Session, run: Run) -> bool:
+def _is_of_model(session: Session | Unplaced, run: Run) -> bool:
     return session.model is None or not run.models or any(_same_model(session.model, each) for each in run.models)
 
 

@@ -378,6 +378,59 @@ def test_a_log_that_a_record_without_one_may_own_is_given_to_nobody(host: Host, 
     ]
 
 
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"run_type": None},
+        {"harness": None, "run_type": None},
+        {"start_time": None, "end_time": None, "duration_seconds": None},
+        {"start_time": "2026-04-19T12:00:00Z", "end_time": None, "duration_seconds": None},
+        {"start_time": None, "end_time": None, "duration_seconds": None, "timestamp": None},
+    ],
+    ids=["no run type", "no loop", "recorded alone", "noon", "no time"],
+)
+def test_a_log_that_a_claim_of_unknown_type_or_time_may_own_is_given_to_nobody(
+    host: Host, capsys: Any, over: dict[str, Any]
+) -> None:
+    """
+    It has no log, and what it leaves out is why it cannot be matched: no reason to give the log to another.
+    """
+    own_log(host, DAY)
+    wrong = record("q", DAY, trajectory_path=f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl")
+    host.records(record("p", DAY - timedelta(seconds=5), trajectory_path=None) | over, wrong)
+    host.ingest()
+
+    (step,) = asked(host, capsys, "repair", "plan")["steps"]
+
+    assert ("q", "clear", "ambiguous") == (step["session_id"], step["action"], step["why"])
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"run_type": "operator", "start_time": None, "end_time": None, "duration_seconds": None},
+        {"harness": "codex", "run_type": None},
+        {"model": "other", "run_type": None},
+        {"run_type": None, "start_time": "2026-04-18T22:00:00Z"},
+        {"start_time": None, "end_time": None, "duration_seconds": None, "timestamp": "2026-04-15T12:00:00Z"},
+        {"start_time": None, "end_time": None, "duration_seconds": None, "timestamp": "2026-04-21T12:00:00Z"},
+    ],
+    ids=["another type", "another agent", "another model", "hours before", "noon before", "noon behind"],
+)
+def test_a_claim_that_cannot_own_a_log_takes_it_from_nobody(host: Host, capsys: Any, over: dict[str, Any]) -> None:
+    """
+    What it does say is enough: the log is still certain to be the other one's.
+    """
+    own_log(host, DAY)
+    wrong = record("q", DAY, trajectory_path=f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl")
+    host.records(record("p", DAY - timedelta(seconds=5), trajectory_path=None) | over, wrong)
+    host.ingest()
+
+    (step,) = asked(host, capsys, "repair", "plan")["steps"]
+
+    assert ("q", "attach", "only_match") == (step["session_id"], step["action"], step["why"])
+
+
 def test_a_log_stays_that_of_its_claim_however_it_is_spelled(host: Host, capsys: Any) -> None:
     """
     Another claim does not get it; and a repair is of one session, whoever has its name later.

@@ -19,6 +19,7 @@ WRONG = Finding("f", "eval_trajectory", "critical", frozenset(), frozenset(), is
 def claim(name: str, start: datetime, end: datetime | None, log: str | None) -> dict[str, Any]:
     stated = {"claim_source": "records", "claim_key": name, "session_id": name, "agent": "gptme", "model": None}
     times = {"run_type": "autonomous", "started_at": start, "ended_at": end, "is_time_doubtful": False}
+    times |= {"recorded_at": end, "ingested_at": None, "is_day_known": None}
     points = {"trajectory_path": log, "log_path": log, "log_agent": log and "gptme", "log_session_id": log}
     return stated | times | points
 
