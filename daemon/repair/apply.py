@@ -51,7 +51,8 @@ class Done(NamedTuple):
     What applying or undoing came to.
 
     ``steps`` are the numbers of what was sent: none, when all was done before. ``remaining`` and ``new`` are why it
-    was taken back, with ``is_taken_back``.
+    was taken back, with ``is_taken_back``. ``other_events`` is how much else came into the tables meanwhile: what that
+    moved stands in ``moved`` as well.
     """
 
     plan_id: str
@@ -61,6 +62,7 @@ class Done(NamedTuple):
     remaining: tuple[str, ...] = ()
     new: tuple[Finding, ...] = ()
     is_taken_back: bool = False
+    other_events: int = 0
 
 
 class _Before(NamedTuple):
@@ -69,6 +71,7 @@ class _Before(NamedTuple):
     outlook: Outlook
     figures: Figures
     revision: int
+    seq: int
 
 
 _HELD: Final = "SELECT step FROM repairs WHERE plan_id = ?"
@@ -85,6 +88,10 @@ _SENT: Final = """
     WHERE kind = 'repair' AND (body ->> '$.plan_id') = ?
 """
 _REVISION: Final = "SELECT coalesce(max(revision), 0) + 1 AS next FROM messages WHERE kind = 'repair'"
+_OTHERS: Final = """
+    SELECT count(*) AS n FROM events
+    WHERE seq > $since AND (receipt IS NULL OR receipt NOT IN (SELECT unnest($ours)))
+"""
 
 
 def _steps_of(tables: Tables, query: str, plan_id: str) -> frozenset[int]:
@@ -98,6 +105,7 @@ def _before(tables: Tables) -> _Before:
         figures(tables, outlook),
         # One order over all plans: the newest step about a claim holds, whichever plan it is of.
         tables.rows(_REVISION)[0]["next"],
+        tables.head().seq or 0,
     )
 
 
@@ -126,7 +134,7 @@ def apply(settings: Settings, plan: Plan, numbers: Sequence[int], wait_seconds: 
     if problems := _problems(planned, before.outlook, expected):
         raise (PlanStale if is_whole else StepsNeedOthers)(**problems)
     settled(settings, letters, wait_seconds)
-    done, after = _compared(settings, plan.plan_id, [step.step for step in steps], before)
+    done, after = _compared(settings, plan.plan_id, [step.step for step in steps], letters, before)
     remaining = tuple(sorted((planned | before.outlook.ids - expected.ids) & after.ids))
     new = tuple(each for each in before.outlook.new_in(after) if _is_about(each, steps))
     if not (remaining or new):
@@ -160,8 +168,9 @@ def undo(settings: Settings, plan_id: str, numbers: Sequence[int], wait_seconds:
         if not steps:
             return Done(plan_id, ())
         before = _before(tables)
-    settled(settings, [_undoing(sent[number], before.revision) for number in steps], wait_seconds)
-    return _compared(settings, plan_id, steps, before)[0]
+    letters = [_undoing(sent[number], before.revision) for number in steps]
+    settled(settings, letters, wait_seconds)
+    return _compared(settings, plan_id, steps, letters, before)[0]
 
 
 def _undoing(sent: Mapping[str, Any], revision: int) -> Sealed:
@@ -169,11 +178,16 @@ def _undoing(sent: Mapping[str, Any], revision: int) -> Sealed:
     return checked("repair", body, producer=PRODUCER, key=sent["message_key"], revision=revision)
 
 
-def _compared(settings: Settings, plan_id: str, steps: Sequence[int], before: _Before) -> tuple[Done, Outlook]:
+def _compared(
+    settings: Settings, plan_id: str, steps: Sequence[int], letters: Sequence[Sealed], before: _Before
+) -> tuple[Done, Outlook]:
     with Tables(settings.state.published) as tables:
         after = Outlook.of(tables)
         differing = tuple(moved(before.figures, figures(tables, after)))
-    return Done(plan_id, tuple(steps), differing, tuple(before.outlook.gone_in(after))), after
+        ours = [letter.receipt for letter in letters]
+        others = tables.rows(_OTHERS, {"since": before.seq, "ours": ours})[0]["n"]
+    gone = tuple(before.outlook.gone_in(after))
+    return Done(plan_id, tuple(steps), differing, gone, other_events=others), after
 
 
 def _is_about(finding: Finding, steps: Sequence[Step]) -> bool:

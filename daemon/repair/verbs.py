@@ -69,6 +69,7 @@ def _told(schema: str, what: str, done: Done, *, as_json: bool) -> int:
             "remaining": list(done.remaining),
             "new": [{"id": each.id, "rule": each.rule} for each in done.new],
             "moved": list(done.moved),
+            "other_events": done.other_events,
         }
         show.document(document)
     elif done.is_taken_back:
@@ -77,6 +78,10 @@ def _told(schema: str, what: str, done: Done, *, as_json: bool) -> int:
     elif done.steps:
         show.out(f"{done.plan_id}: {len(done.steps)} steps {what}; figures that moved:")
         show.table(("figure", "of", "name", "before", "after"), done.moved)
+        if done.other_events:
+            show.out(
+                f"other events that came in meanwhile: {done.other_events:,}; what they moved is listed here as well"
+            )
     else:
         show.out(f"{done.plan_id}: nothing to do, everything is {what} already")
     return FINDINGS if done.is_taken_back else DONE

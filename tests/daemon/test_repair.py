@@ -543,6 +543,22 @@ def test_the_log_of_a_neighbour_that_went_on_is_not_taken(host: Host, capsys: An
     assert ("clear", "outlasts_session", []) == (step["action"], step["why"], step["candidates"])
 
 
+def test_what_came_in_beside_an_apply_is_told(host: Host, capsys: Any) -> None:
+    """
+    Its figures stand between those of the plan: how much it was is said, and nothing where there was none.
+    """
+    own_log(host, DAY)
+    host.records(record("a", DAY, trajectory_path=f"~/.local/share/gptme/logs/{EVALUATION}/conversation.jsonl"))
+    host.ingest()
+    assert 0 == repaired(host, capsys)[1]["other_events"]
+    plan = str(host.home / "own-plan.json")
+    assert 0 == asked(host, capsys, "repair", "undo", plan)["other_events"]
+
+    submit(host.state, "task", {"task_id": "t", "status": "completed"}, producer="operator")
+    assert 0 == main(["repair", "apply", plan, *options(host)])
+    assert "\nother events that came in meanwhile: 1;" in capsys.readouterr().out
+
+
 def test_one_step_of_two_that_need_each_other_is_refused_with_the_rule(host: Host, capsys: Any) -> None:
     """
     Two records of one session, stated at one time: one of them alone would contradict the other.
