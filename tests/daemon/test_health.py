@@ -361,7 +361,7 @@ def test_the_document_has_exactly_these_parts() -> None:
     judged = case(well({"log.damages": 1}, ago_seconds=3))
     shown = document(judged, judge(judged))
 
-    assert ["schema", "state", "findings", "sources", "heartbeat_age_seconds", "last_runs"] == list(shown)
+    assert ["schema", "state", "line", "findings", "sources", "heartbeat_age_seconds", "last_runs"] == list(shown)
     assert ("tallystick.health/1", "critical", 3) == (shown["schema"], shown["state"], shown["heartbeat_age_seconds"])
     assert {"id", "rule", "severity", "source", "since", "message", "next"} == set(shown["findings"][0])
     assert {"at": "2026-11-01T09:59:00+00:00", "age_seconds": 60} == shown["last_runs"]["health"]
