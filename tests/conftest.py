@@ -3,6 +3,7 @@ What every test gets: a home of its own, and no deadline that measures the machi
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,12 @@ def _umask() -> int:
 
 #: What this process began with, before any command ran in it.
 UMASK: Final = _umask()
+
+
+# A shell starts what runs in its background deaf to Ctrl-C, and nohup deaf to a closed terminal; both are handed on to
+# every process that a test starts and tells to end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -181,7 +181,7 @@ def test_every_event_in_a_log_keeps_the_contract(host: Host) -> None:
     lines = [line for path in sorted(host.state.log_directory.iterdir()) for line in path.read_bytes().splitlines()]
     events = [event for event in map(json.loads, lines) if event["k"] not in ("hdr", "commit", "seal")]
 
-    assert {"usage", "session", "turn", "rejected", "source", "tally"} == {event["k"] for event in events}
+    assert {"usage", "session", "turn", "rejected", "source", "tally", "rates"} == {event["k"] for event in events}
     for event in events:
         KINDS[event["k"]].model_validate(event, strict=False)
 

@@ -527,7 +527,9 @@ def test_what_one_look_states_is_committed_with_its_mark(host: Host) -> None:
     batches = list(commits(host.state.log_directory))
 
     assert 3_600 < sum(batch.count for batch in batches)
-    *read, tallies = [batch for batch in batches if batch.count]  # a pass ends with a word on what it has read
+    # A pass ends with a word on what it has read, and with the rates of a model that is new.
+    *read, tallies, rates = [batch for batch in batches if batch.count]
+    assert b"{}" == bytes(rates.commit.cur)
     assert all(bytes(batch.commit.cur) != b"{}" for batch in read)
     assert 1 == tallies.count
 

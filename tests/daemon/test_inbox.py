@@ -95,6 +95,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "session_id": "s-4",
         "parent_session_id": "s-3",
         "model": "claude-opus-4-5",
+        "service_tier": "standard",
         "cwd": "/w/app",
         "git_branch": "main",
         "git_remote": "github.com/acme/app",

@@ -172,10 +172,15 @@ def test_a_route_answers_what_its_command_prints(
 
     assert (200, "application/json") == (answer.status, answer.headers["content-type"])
     if path == asked("health"):
-        assert {**json.loads(printed), "last_runs": {}} == {**answer.document, "last_runs": {}}
+        assert of_a_moment(json.loads(printed)) == of_a_moment(answer.document)
     else:
         assert printed == answer.content.decode()
     assert [] == undocumented(question_of(path), answer)
+
+
+def of_a_moment(health: dict[str, Any]) -> dict[str, Any]:
+    """Return a document of health without what is another at each moment: ages, and free bytes of the disk."""
+    return health | {"last_runs": {}, "line": health["line"].partition("|")[0]}
 
 
 def test_the_cases_are_about_something(server: Served) -> None:
