@@ -86,11 +86,16 @@ def test_a_list_is_nobodys_log(began: Host) -> None:
     """
     It states no usage and is no file without one; no drift is judged by it, and no session in it counts.
     """
-    before = (began.totals(), began.usage()["unmetered_sources"], began.rows("SELECT * FROM sessions"))
+
+    def counted() -> tuple[Any, ...]:
+        sessions = began.rows("SELECT * FROM sessions ORDER BY agent, session_id")
+        return began.totals(), began.usage()["unmetered_sources"], sessions
+
+    before = counted()
     append(began.home / ".claude/history.jsonl", claude(LOST, began.now) * 50)
     began.ingest()
 
-    assert before == (began.totals(), began.usage()["unmetered_sources"], began.rows("SELECT * FROM sessions"))
+    assert before == counted()
     assert [] == began.rows("SELECT * FROM tallies WHERE agent = 'claude_code' AND bytes > 5000")
 
 
