@@ -1,22 +1,22 @@
 """
 Claude Code's own list of prompts: which sessions there were, also those whose transcripts it has deleted since.
 
-Of a line its session, time and directory are read. Of the prompt one character is looked at: a session in which nothing
+Of a line its session and time are read. Of the prompt one character is looked at: a session in which nothing
 but commands were typed (`/exit`) asked no model and has no transcript.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePath
 from typing import Final
 
 import msgspec
 
 from adapters.claude_code import config_directories
 from adapters.contract import NOTHING, UNRECOGNISED, Header, LineRejected, Observation, Root, SessionNamed
-from adapters.decode import identity, utc_time
+from adapters.decode import identity
 from adapters.decoder import Decoder
-from state.vocabulary import Agent, SourceClass
+from adapters.prompt_list import PromptList, lists, moment
+from state.vocabulary import Agent
 
 _COMMAND: Final = b'"/'
 
@@ -32,27 +32,15 @@ class Prompt(msgspec.Struct):
 _decode = Decoder(Prompt).decode
 
 
-class ClaudeHistory:
+class ClaudeHistory(PromptList):
     """`history.jsonl` beside the transcripts."""
 
-    kind: Final = "lines"
     agent: Agent = "claude_code"
     parser = "claude_history"
-    source_class: SourceClass = "prompt_history"
-    parser_version = 1
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one file in every directory of the agent's configuration."""
-        return [Root(base / "history.jsonl", "record", is_file=True) for base in config_directories(home, environment)]
-
-    def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
-        """Claim the file that the root is."""
-        return Header(root.path.name, "record") if relative == PurePosixPath() else None
-
-    def with_first_line(self, header: Header, line: bytes) -> Header:
-        """Keep the header: the file is of many sessions."""
-        del line
-        return header
+        return lists(config_directories(home, environment))
 
     def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
         """Name the session in which something was asked; old lines name none."""
@@ -66,14 +54,6 @@ class ClaudeHistory:
         if session_id is None or bytes(read.display).startswith(_COMMAND):
             return NOTHING
         return (SessionNamed(session_id=session_id, source_created_at=moment(read.timestamp, 1000)),)
-
-
-def moment(stated: int | None, per_second: int) -> str | None:
-    """Return a number of *per_second* parts since 1970 as a time; null for one that none can have."""
-    try:
-        return None if stated is None else utc_time(datetime.fromtimestamp(stated / per_second, UTC).isoformat())
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 ADAPTER = ClaudeHistory()

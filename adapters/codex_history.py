@@ -5,17 +5,16 @@ Of a line its session and time are read; the prompt is skipped undecoded.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath, PurePosixPath
-from typing import Final
+from pathlib import PurePath
 
 import msgspec
 
-from adapters.claude_history import moment
 from adapters.codex import codex_home
 from adapters.contract import UNRECOGNISED, Header, LineRejected, Observation, Root, SessionNamed
 from adapters.decode import identity
 from adapters.decoder import Decoder
-from state.vocabulary import Agent, SourceClass
+from adapters.prompt_list import PromptList, lists, moment
+from state.vocabulary import Agent
 
 
 class Prompt(msgspec.Struct):
@@ -28,27 +27,15 @@ class Prompt(msgspec.Struct):
 _decode = Decoder(Prompt).decode
 
 
-class CodexHistory:
+class CodexHistory(PromptList):
     """`history.jsonl` beside the rollouts."""
 
-    kind: Final = "lines"
     agent: Agent = "codex"
     parser = "codex_history"
-    source_class: SourceClass = "prompt_history"
-    parser_version = 1
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one file."""
-        return [Root(codex_home(home, environment) / "history.jsonl", "record", is_file=True)]
-
-    def claim(self, root: Root, relative: PurePosixPath) -> Header | None:
-        """Claim the file that the root is."""
-        return Header(root.path.name, "record") if relative == PurePosixPath() else None
-
-    def with_first_line(self, header: Header, line: bytes) -> Header:
-        """Keep the header: the file is of many sessions."""
-        del line
-        return header
+        return lists([codex_home(home, environment)])
 
     def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
         """Name the session in which something was asked."""
