@@ -73,6 +73,7 @@ def read_document(
     statements: Statements,
     remembered: Remembered,
     *,
+    before: str,
     is_idle: bool = True,
 ) -> Iterator[Cursor]:
     """
@@ -86,6 +87,7 @@ def read_document(
         source_key: Its name among the cursors.
         statements: Takes the evidence.
         remembered: Items that need not be stated again.
+        before: Hash of the content that was read last, also by an older parser, whose items are all stated again.
         is_idle: Nobody seems to be writing it any more: one that is broken can be told as such.
     """
     seen = msgspec.structs.replace(
@@ -117,13 +119,13 @@ def read_document(
                 seen, broken_hash=name, offset_bytes=0, changed_ns=0, is_reparsed=cursor.is_reparsed
             )
         return
-    unchanged = remembered.items(source_key, cursor.content_hash)
-    stated = _state_items(content, read, unchanged, statements)
+    stood = remembered.items(source_key, before)
+    stated = _state_items(content, read, stood if cursor.content_hash else {}, statements)
     if header.role == "record" and not _is_whole(content, read):
-        stated = {**unchanged, **stated}  # what is not seen may be in what could not be read
+        stated = {**stood, **stated}  # what is not seen may be in what could not be read
     elif header.role == "record":
-        for key in unchanged.keys() - stated.keys():
-            statements.gone(key, unchanged[key])
+        for key in stood.keys() - stated.keys():
+            statements.gone(key, stood[key])
     remembered.keep(source_key, name, stated)
     yield msgspec.structs.replace(seen, content_hash=name, offset_bytes=len(content), **asdict(statements.counts))
 

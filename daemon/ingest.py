@@ -8,7 +8,7 @@ commits together with the events. A kill at any instant neither loses nor double
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -406,15 +406,16 @@ class Ingest:
             stamp, self._log.log_id, self._directories, self._trajectories, is_reparsed=cursor.is_reparsed
         )
         if adapter.kind == "document":
+            before = known.content_hash if known is not None else ""
             is_idle = self._is_final(source.status)
-            moves = read_document(adapter, header, source, cursor, key, statements, self._remembered, is_idle=is_idle)
+            moves = read_document(
+                adapter, header, source, cursor, key, statements, self._remembered, before=before, is_idle=is_idle
+            )
         elif adapter.kind == "rows":
             moves = read_database(adapter, header, source, cursor, statements)
         else:
             return
-        stood = self._remembered.items(key, known.content_hash) if known is not None and not start.content_hash else {}
         for moved in moves:
-            self._compare(key, stood, moved, statements, source)
             if news is not None:  # said only now: a database that cannot be read was not opened
                 self._state(found, cursor.generation, news)
                 news = None
@@ -428,20 +429,6 @@ class Ingest:
         self._pass.files_read += 1
         self._pass.bytes_read += source.status.st_size
         self._pass.rejected += statements.counts.rejected_lines
-
-    def _compare(
-        self, key: str, stood: Mapping[str, str], moved: Cursor, statements: Statements, source: SourceFile
-    ) -> None:
-        """Hold what a newer parser saw in a file of records against what *stood* there for the older one."""
-        if moved.role != "record" or not moved.content_hash:
-            return
-        seen = self._remembered.items(key, moved.content_hash)
-        missing = {name: stood[name] for name in stood.keys() - seen.keys()}
-        if statements.counts.rejected_lines or source.read_at(source.status.st_size - 1, 1) != b"\n":
-            self._remembered.keep(key, moved.content_hash, {**missing, **seen})  # it may be in what could not be read
-            return
-        for name, content_hash in missing.items():
-            statements.gone(name, content_hash)
 
     def _place_of_items(
         self, known: Cursor | None, found: Found, source: SourceFile
