@@ -5,25 +5,21 @@ Run by `daemon/projector.py`, which waits for it and does not touch the database
 however that ends: the next one would find the database held by a process that nobody waits for.
 """
 
-import ctypes
 import os
-import signal
 import sys
 from pathlib import Path
 
+from daemon.child import end_with
 from projections.build import Projection
 from state.errors import TallystickError
 from state.paths import StatePaths
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Bring the tables of the state directory named on the command line up to its log."""
     os.umask(0o077)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != int(sys.argv[2]):
-        return TallystickError.exit_code  # the daemon ended before this was said
+    if not end_with(int(sys.argv[2])):
+        return TallystickError.exit_code
     paths = StatePaths(Path(sys.argv[1]))
     try:
         with Projection.open(paths) as projection:

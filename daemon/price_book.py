@@ -13,6 +13,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from daemon.child import end_with
 from daemon.money import micros
 from projections.prices import Book, CountedModel
 from state.evidence import RateFacts, RateWindow
@@ -172,9 +173,15 @@ def _moment(days: Days, seconds: Span) -> datetime:
 
 
 def main() -> int:
-    """Look up the models on stdin, one JSON object, for a process that does not want the book in its memory."""
+    """
+    Look up the models on stdin, one JSON object, for a process that does not want the book in its memory.
+
+    That process names itself on the command line. When it ends, nobody is left to answer, nor to tell.
+    """
     import json
 
+    if not end_with(int(sys.argv[1])):
+        return 1
     asked = [CountedModel(model, provider) for model, provider in json.load(sys.stdin)]
     json.dump([each.model_dump(mode="json") for each in look_up(asked)], sys.stdout)
     return 0

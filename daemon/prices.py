@@ -6,6 +6,7 @@ something else of the same day. The operator's own prices are a book of their ow
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -122,11 +123,13 @@ def look_up_apart(models: Sequence[CountedModel]) -> list[RateFacts]:
     Raises:
         OSError, subprocess.SubprocessError, ValueError: It was not answered.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "daemon.price_book"],
+    # A group of its own: Ctrl-C in a terminal is for the daemon, which has its answer in a second.
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "daemon.price_book", str(os.getpid())],
         input=json.dumps([[each.model, each.provider] for each in models]).encode("ascii"),
         stdout=subprocess.PIPE,
         check=True,
         timeout=_LOOK_UP_SECONDS,
+        process_group=0,
     )
     return [RateFacts.model_validate(each) for each in json.loads(done.stdout)]

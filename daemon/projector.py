@@ -292,7 +292,10 @@ class Projector(threading.Thread):
     def _catch_up_in_a_child(self) -> None:
         """Let another process bring the tables up to the log; it holds no lock and writes nothing else."""
         command = [sys.executable, "-m", "daemon.catch_up_child", str(self._paths.root), str(os.getpid())]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:  # noqa: S603 - ourselves
+        # A group of its own: Ctrl-C in a terminal is for the daemon, which ends it.
+        with subprocess.Popen(  # noqa: S603 - ourselves
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0
+        ) as child:
             while True:
                 try:
                     code = child.wait(0.2)

@@ -2,10 +2,14 @@
 
 import json
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -487,6 +491,39 @@ def test_windows_of_a_model_exclude_each_other_and_leave_nothing_out(number: int
         and (each.up_to_input_tokens is None or tokens <= each.up_to_input_tokens)
     ]
     assert len(holding) == (1 if facts.windows else 0)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and not buried."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process runs no more, buried or not."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("after_seconds", [0, 0.05, 0.3])
+def test_a_look_into_the_book_ends_with_whoever_asked(tmp_path: Path, after_seconds: float) -> None:
+    """
+    A daemon that is killed leaves no process behind, and none that complains in its journal.
+    """
+    asking = "from daemon.prices import *\nwhile True: look_up_apart([CountedModel('gpt-5', None)])"
+    with (tmp_path / "told").open("wb") as told, subprocess.Popen([sys.executable, "-c", asking], stderr=told) as asker:
+        try:
+            (child,) = until(lambda: children(asker.pid), "a process that looks")
+            time.sleep(after_seconds)
+        finally:
+            asker.kill()
+    until(lambda: has_ended(child), "its end")
+
+    assert "" == (tmp_path / "told").read_text()
 
 
 def test_words_of_the_tables_are_those_of_the_vocabulary() -> None:
