@@ -6,12 +6,17 @@ import pty
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
-from daemon.cli import main
+from daemon import commands
+from daemon.cli import _COMMANDS, main
+from daemon.commands.declared import Commands
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines
 
 TALLYSTICK = str(Path(sys.executable).parent / "tallystick")
@@ -485,3 +490,31 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "sql",
     ):
         assert f"    {verb} " in text
+
+
+def test_no_command_pays_for_another() -> None:
+    """
+    All of them are declared for each one that is typed, and what one of them needs is imported when it runs.
+    """
+    heavy = {"duckdb", "msgspec", "pydantic", "rich", "structlog", "starlette", "uvicorn", "zstandard"}
+    asked = "import sys; from daemon.cli import _parser; _parser(); print('\\n'.join(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True, text=True)
+
+    assert "daemon.commands.reading" in done.stdout.split()
+    assert set() == heavy & set(done.stdout.split())
+
+
+def test_every_command_that_is_declared_can_be_typed() -> None:
+    """
+    A declaration that stands in its group and not in the list of commands would be a command that nobody has.
+    """
+    declared = {
+        function
+        for group in iter_modules(commands.__path__)
+        for function in vars(import_module(f"daemon.commands.{group.name}")).values()
+        if isfunction(function) and function.__annotations__ == {"commands": Commands, "return": None}
+    }
+
+    assert declared
+    assert declared == {each for each in _COMMANDS if each.__module__ != "daemon.cli"}
