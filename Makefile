@@ -36,7 +36,7 @@ like_pip = \
 	if [ -n "$$SSL_CERT_FILE" ]; then export SSL_CERT_FILE; else unset SSL_CERT_FILE; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-slow test-duckdb2 bench format lock wheel smoke clean \
+.PHONY: help docs demo test test-slow test-duckdb2 mutations bench format lock wheel smoke clean \
 	check check-format check-lint check-types check-imports check-locks
 
 help: ## this list
@@ -67,6 +67,9 @@ not_about_tables := $(patsubst %,--ignore tests/daemon/test_%.py,watch week tail
 test-duckdb2: .venv-duckdb2/.built ## everything that meets the database, with the newest DuckDB 2.x
 	@.venv-duckdb2/bin/python -c 'import duckdb; v = duckdb.__version__; print("duckdb", v); assert v.startswith("2.")'
 	.venv-duckdb2/bin/python -m pytest $(in_two) tests/projections tests/daemon $(not_about_tables) $(ARGS)
+
+mutations: .venv/.built ## takes away the protection against each fault in turn: its test has to fail; ARGS=FAULT for one
+	.venv/bin/python -m tests.faults.mutate $(ARGS)
 
 docs: .venv/.built ## writes the parts of docs/ that the code knows better
 	.venv/bin/python docs/render.py

@@ -34,6 +34,7 @@ from projections.findings import rules
 from state import vocabulary
 from state.evidence import KINDS, MESSAGES, Belief, BelievedTotals, Message, RateFacts, RateWindow
 from state.paths import StatePaths
+from tests.faults import matrix
 
 HERE = Path(__file__).parent
 
@@ -112,6 +113,7 @@ def rendered(text: str) -> str:
         "health_rules": _health_rules,
         "finding_rules": _finding_rules,
         "settings": _settings,
+        "faults": _faults,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
 
@@ -124,6 +126,20 @@ def documents() -> list[Path]:
 def _health_rules() -> str:
     rows = "\n".join(f"| `{name}` | {rule.severity} | {rule.means} | {rule.do} |" for name, rule in RULES.items())
     return f"\n| rule | severity | what it means | what to do |\n|---|---|---|---|\n{rows}\n"
+
+
+def _faults() -> str:
+    """Return every fault with its promise and the test that holds it; none as long as it is still to be written."""
+    files = matrix.files_of_tests()
+    rows = "\n".join(
+        f"| {fault.number} | {fault.name.replace('_', ' ')} | {fault.promise} | {_test_of(fault.name, files)} |"
+        for fault in matrix.FAULTS
+    )
+    return f"\n| # | fault | promise | test |\n|---|---|---|---|\n{rows}\n"
+
+
+def _test_of(fault: str, files: Mapping[str, Path]) -> str:
+    return f"`{files[fault].name}`: `test_{fault}`" if fault in files else "-"
 
 
 def _finding_rules() -> str:

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from state.boot import boot_id
 from state.errors import LogLocked, StateUnusable
 from state.lock import Lock
 
@@ -52,18 +51,6 @@ def test_lock_ends_with_its_process(tmp_path, holder):
     holder.wait()
 
     Lock.take(tmp_path / "lock").release()
-
-
-def test_pid_of_the_past_means_nothing(tmp_path):
-    """
-    The kernel decides, not what stands in the file: pids are reused.
-    """
-    (tmp_path / "lock").write_text("1 some-boot" + "x" * 99)
-
-    lock = Lock.take(tmp_path / "lock")
-
-    assert (tmp_path / "lock").read_text() == f"{os.getpid()} {boot_id()}\n"
-    lock.release()
 
 
 def test_lock_stays_when_it_is_released(tmp_path):
