@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import duckdb
 
 from projections.catalog import layout
+from projections.settled import put_at_hand
 from state.errors import TallystickError
 from state.head import Mark
 
@@ -73,6 +74,7 @@ class Tables:
     """
     The published tables, opened for reading; a writer never waits for this and never makes it wait.
 
+    ``settled`` are those that were computed before anybody asked, and stored (`projections/settled.py`).
     They may write the one file *writes*, a copy; nobody's question is asked of tables that are opened so.
     """
 
@@ -87,22 +89,29 @@ class Tables:
         if stored != (layout(),):
             self.connection.close()
             raise TablesUnusable(path=path)
-        self._begin(None)
+        self._begin(None, frozenset())
 
     @classmethod
-    def over(cls, connection: duckdb.DuckDBPyConnection, rows_max: int | None = None) -> Self:
+    def over(
+        cls,
+        connection: duckdb.DuckDBPyConnection,
+        rows_max: int | None = None,
+        settled: frozenset[str] = frozenset(),
+    ) -> Self:
         """
         Return tables over a connection to them that is open already, and closed with them.
 
-        A question whose answer has more than *rows_max* rows is refused.
+        A question whose answer has more than *rows_max* rows is refused. Where *settled* names some, they are at hand.
         """
         tables = cls.__new__(cls)
         tables.connection = connection
-        tables._begin(rows_max)  # noqa: SLF001 - its own
+        put_at_hand(connection, settled)
+        tables._begin(rows_max, settled)  # noqa: SLF001 - its own
         return tables
 
-    def _begin(self, rows_max: int | None) -> None:
+    def _begin(self, rows_max: int | None, settled: frozenset[str]) -> None:
         self._rows_max = rows_max
+        self.settled = settled
         self._further: list[duckdb.DuckDBPyConnection] = []
 
     def __enter__(self) -> Self:
@@ -115,6 +124,7 @@ class Tables:
     def own(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a further connection to the same tables; what is made in it on the way goes with it."""
         with beside(self.connection) as own:
+            put_at_hand(own, self.settled)
             self._further.append(own)
             try:
                 yield own

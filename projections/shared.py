@@ -14,6 +14,8 @@ import duckdb
 
 from projections.catalog import layout
 from projections.read import Head, NothingPublished, Tables, TablesUnusable
+from projections.settled import settle
+from projections.usage import rows_with_every_dimension
 
 _NAME: Final = "published"
 
@@ -36,7 +38,7 @@ class SharedTables:
     """
     One published file, opened for reading by several threads.
 
-    ``head`` is up to where it holds the log.
+    ``head`` is up to where it holds the log, ``settled`` what of it was computed already.
 
     Raises:
         NothingPublished: There is no such file.
@@ -45,6 +47,7 @@ class SharedTables:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
+        self.settled: frozenset[str] = frozenset()
         self._connection = duckdb.connect(":memory:", config=_BOUNDS)
         try:
             self._open(path)
@@ -69,7 +72,16 @@ class SharedTables:
         with self._lock:
             own = self._connection.cursor()
         own.execute(f"USE {_NAME}")
-        return Tables.over(own, _ROWS_MAX)
+        return Tables.over(own, _ROWS_MAX, self.settled)
+
+    def settle(self, tables: Tables) -> None:
+        """
+        Compute what every page needs, by *tables* of these; whoever asks later is answered from that.
+
+        Raises:
+            duckdb.Error: There was no room for it, or it was interrupted; then it is as it was.
+        """
+        self.settled = settle(tables.connection, rows_with_every_dimension().items())
 
     def close(self) -> None:
         """Close the file; everybody is done with it."""

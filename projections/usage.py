@@ -73,11 +73,7 @@ def measured(tables: Tables, by: Sequence[str], window: Window, only: Only = EVE
     By task or workstream ``measurement`` is `allocated` for their shares, and `measured` for what belongs to none.
     """
     named = {*by, *only}
-    if _SLICING.isdisjoint(by):
-        table = "usage_attributed" if "repo" in named else "costs"
-        rows = _with(_CALLS.format(table=table), named - {"repo"})
-    else:
-        rows = _with(_SLICES, named)
+    rows = _calls(tables, named) if _SLICING.isdisjoint(by) else _with(_SLICES, named)
     return _grouped(tables, f"{rows} UNION ALL BY NAME {_HIDDEN_CALLS}", by, window, only)
 
 
@@ -101,6 +97,8 @@ def estimated_tokens(tables: Tables, window: Window, only: Only = EVERYTHING) ->
 
 def superseded(tables: Tables, by: Sequence[str], window: Window, only: Only = EVERYTHING) -> list[dict[str, Any]]:
     """Return superseded statements grouped by *by*; a running total has no tokens, and adds none to its group."""
+    if "superseded_rows" in tables.settled:
+        return _grouped(tables, "SELECT * FROM superseded_rows WHERE reason <> 'same_line'", by, window, only)
     named = {*by, *only}
     rows = _with(_with_source(_STATEMENTS) if "source" in named else _STATEMENTS, named - {"repo"})
     return _grouped(tables, rows, by, window, only)
@@ -110,8 +108,7 @@ def unpriced(tables: Tables, window: Window, only: Only = EVERYTHING) -> list[di
     """Return measured calls without a cost by provider, model and reason, the most first; none where *only* slices."""
     if not _SLICING.isdisjoint(only):
         return []
-    rows = _with(_CALLS.format(table="usage_attributed" if "repo" in only else "costs"), {*only} - {"repo"})
-    query = _UNPRICED.format(rows=rows, chosen=_chosen(only))
+    query = _UNPRICED.format(rows=_calls(tables, {*only}), chosen=_chosen(only))
     return tables.rows(query, {"since": window.since, "until": window.until} | _values(only))
 
 
@@ -119,6 +116,32 @@ def price_book(tables: Tables) -> str | None:
     """Return which price books hold for the models that were counted, with versions; null when none was asked."""
     names = [row["name"] for row in tables.rows("SELECT DISTINCT book || ' ' || book_version AS name FROM prices")]
     return " + ".join(sorted(names)) or None
+
+
+def _calls(tables: Tables, named: AbstractSet[str]) -> str:
+    """Return the rows of measured calls, with the columns of the dimensions that are named."""
+    if "measured_rows" in tables.settled:
+        return "SELECT * FROM measured_rows"
+    table = "usage_attributed" if "repo" in named else "costs"
+    return _with(_CALLS.format(table=table), named - {"repo"})
+
+
+def rows_with_every_dimension() -> dict[str, str]:
+    """
+    Return the queries whose rows, once stored, answer by whatever dimension is asked for; by the names they have then.
+    """
+    flags = [f"is_{flag}" for flag in FLAGS if flag != "hidden_calls"]  # those are no rows of these
+    nullable = (*TOKENS, *MONEY, *flags)
+    columns = [name for name in DIMENSIONS.values() if name not in ("day", "host", "task_id", "workstream_id")]
+    of_calls = ", ".join((*columns, "model_provider", "called_at", "measurement", "calls", "unpriced", *nullable))
+    stated = [name for name in columns if name not in ("repo", "git_branch")]
+    of_statements = ", ".join((*stated, "called_at", "source_created_at", "reason", "measurement", "calls", *TOKENS))
+    calls = _with_provider(_CALLS.format(table="usage_attributed"))
+    statements = _with_provider(_with_source(_EVERY_STATEMENT))
+    return {
+        "measured_rows": f"SELECT {of_calls} FROM ({calls})",  # noqa: S608 - constants
+        "superseded_rows": f"SELECT {of_statements} FROM ({statements})",  # noqa: S608 - constants
+    }
 
 
 def _grouped(tables: Tables, rows: str, by: Sequence[str], window: Window, only: Only) -> list[dict[str, Any]]:
@@ -234,7 +257,7 @@ _HIDDEN_CALLS: Final = """
     FROM hidden_calls
 """
 
-_STATEMENTS: Final = """
+_EVERY_STATEMENT: Final = """
     SELECT
         *,
         seq AS value_seq,
@@ -249,6 +272,8 @@ _STATEMENTS: Final = """
                     THEN coalesce(input_tokens, 0) + coalesce(cache_write_tokens, 0) + coalesce(output_tokens, 0)
             END AS total_without_cache_read_tokens
         FROM usage_superseded
-        WHERE reason <> 'same_line'
     )
 """
+
+# Several lines of one statement are no statements that something beat.
+_STATEMENTS: Final = f"{_EVERY_STATEMENT} WHERE reason <> 'same_line'"

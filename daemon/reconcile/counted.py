@@ -97,6 +97,7 @@ def count(tables: Tables, since: datetime | None, canary_events: int) -> Counted
     def rows(query: str, **more: object) -> list[dict[str, Any]]:
         return tables.rows(query, {"since": start, **more})
 
+    superseded = "superseded_rows" if "superseded_rows" in tables.settled else "usage_superseded"
     calls, unattributed, fallbacks = rows(_SOURCE_IDS)[0], rows(_UNATTRIBUTED)[0], rows(_FALLBACKS)
     return Counted(
         source_ids=calls["source_ids"],
@@ -104,7 +105,7 @@ def count(tables: Tables, since: datetime | None, canary_events: int) -> Counted
         disagreeing=rows(_DISAGREEING)[0]["source_ids"],
         fallbacks={row["state"]: row["rows"] for row in fallbacks},
         leaked=[each for row in fallbacks if row["state"] == "leaked" for each in row["named"]],
-        superseded={row["reason"]: row["rows"] for row in rows(_SUPERSEDED)},
+        superseded={row["reason"]: row["rows"] for row in rows(_SUPERSEDED.format(table=superseded))},
         unattributed_sessions=unattributed["sessions"],
         unattributed_tokens=unattributed["total_tokens"],
         without_provenance=rows(_WITHOUT_PROVENANCE)[0]["reports"],
@@ -177,7 +178,7 @@ _SUPERSEDED: Final = """
 SELECT
     reason,
     count(*) AS rows
-FROM usage_superseded
+FROM {table}
 WHERE coalesce(source_created_at >= $since, true)
 GROUP BY reason
 ORDER BY reason

@@ -1,5 +1,11 @@
-"""The published tables as requests ask them: opened once for each published file, closed with its last reader."""
+"""
+The published tables as requests ask them: opened once for each published file, closed with its last reader.
 
+Large ones are settled: what every page needs is computed once, in a thread of its own, and until that is done the ones
+before answer. No request waits for it.
+"""
+
+import contextlib
 import os
 import threading
 import time
@@ -17,6 +23,15 @@ from state.errors import TallystickError
 
 #: So long a question may take, in seconds.
 QUESTION_SECONDS_MAX: Final = 30.0
+#: Tables of at least so many bytes are settled: of fewer the answer is there before that would be.
+LARGE_BYTES: Final = 16 * 1024 * 1024
+#: Those that were published before answer for so long, in seconds, while newer ones are settled.
+LAG_SECONDS_MAX: Final = 120.0
+#: Settling takes at most one part in so many of the time, and a pause is at most so long, in seconds.
+_SETTLE_SHARE: Final = 5
+SETTLE_PAUSE_SECONDS_MAX: Final = 60.0
+#: So long it may take, in seconds.
+_SETTLE_SECONDS_MAX: Final = 300.0
 #: How often it is looked whether it is time, in seconds.
 _LOOK_SECONDS: Final = 0.05
 #: The daemon may publish while we open: so often we look again.
@@ -33,20 +48,36 @@ class QuestionTooLong(TallystickError):
 
 @dataclass
 class _Opened:
-    """One published file, and how many read it."""
+    """
+    One published file, and how many read it.
+
+    ``seen_at`` is when it was the one that stands there, by the monotonic clock, in seconds.
+    """
 
     identity: Identity
     shared: SharedTables
+    seen_at: float
     readers: int = 0
     is_current: bool = True
+
+    def is_enough(self, identity: Identity) -> bool:
+        """Say whether it answers, while *identity* is the file that stands there."""
+        if self.identity == identity:
+            return True
+        is_late = time.monotonic() - self.seen_at > LAG_SECONDS_MAX
+        return bool(self.shared.settled) and _is_large(identity) and not is_late
+
+
+def _is_large(identity: Identity) -> bool:
+    return identity[2] >= LARGE_BYTES
 
 
 class Publication:
     """
     Gives tables to threads.
 
-    What one of them asks is answered by one file as a whole, whatever is published meanwhile; who asks next is answered
-    by what stands there then.
+    What one of them asks is answered by one file as a whole, whatever is published meanwhile. Who asks next is answered
+    by what stands there then; of large tables by what stood there `LAG_SECONDS_MAX` before, at worst.
     """
 
     def __init__(self, path: Path, is_ending: Callable[[], bool]) -> None:
@@ -54,6 +85,13 @@ class Publication:
         self._is_ending = is_ending
         self._lock = threading.Lock()
         self._current: _Opened | None = None
+        self._settling: threading.Thread | None = None
+        self._settle_at = 0.0
+
+    def prepare(self) -> None:
+        """Begin to settle what stands there, before anybody asks; where that is nothing, nothing is done."""
+        with self._lock, contextlib.suppress(TallystickError):
+            self._settle_when_due(self._identity())
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Tables, Head]]:
@@ -66,7 +104,7 @@ class Publication:
         """
         opened = self._taken()
         try:
-            with opened.shared.tables() as tables, self._bounded(tables):
+            with opened.shared.tables() as tables, self._bounded(tables, QUESTION_SECONDS_MAX):
                 yield tables, opened.shared.head
         except duckdb.InterruptException:
             raise QuestionTooLong from None
@@ -79,9 +117,9 @@ class Publication:
             self._left(opened)
 
     @contextmanager
-    def _bounded(self, tables: Tables) -> Iterator[None]:
+    def _bounded(self, tables: Tables, seconds: float) -> Iterator[None]:
         is_done = threading.Event()
-        deadline = time.monotonic() + QUESTION_SECONDS_MAX
+        deadline = time.monotonic() + seconds
 
         def watch() -> None:
             while not is_done.wait(_LOOK_SECONDS):
@@ -98,19 +136,62 @@ class Publication:
 
     def _taken(self) -> _Opened:
         with self._lock:
-            identity = self._identity()
-            if self._current is None or self._current.identity != identity:
+            try:
+                identity = self._identity()
+            except NothingPublished:
+                self._drop()
+                raise
+            if self._current is None or not self._current.is_enough(identity):
                 self._drop()
                 self._current = self._open()
+            if self._current.identity == identity:
+                self._current.seen_at = time.monotonic()
+            self._settle_when_due(identity)
             self._current.readers += 1
             return self._current
+
+    def _settle_when_due(self, identity: Identity) -> None:
+        """Begin to settle the file that stands there, unless that is done or under way."""
+        is_settled = self._current is not None and self._current.identity == identity and self._current.shared.settled
+        is_under_way = self._settling is not None and self._settling.is_alive()
+        if not _is_large(identity) or is_settled or is_under_way or time.monotonic() < self._settle_at:
+            return
+        # No daemon thread: a process that ends while the database computes is aborted. Who ends it interrupts it.
+        self._settling = threading.Thread(target=self._settle)
+        self._settling.start()
+
+    def _settle(self) -> None:
+        """Settle what stands there and let it answer from now on; if that fails it answers as it is, only later."""
+        begun_at = time.monotonic()
+        pause_seconds = SETTLE_PAUSE_SECONDS_MAX
+        try:
+            opened = self._open()
+            try:
+                with opened.shared.tables() as tables, self._bounded(tables, _SETTLE_SECONDS_MAX):
+                    opened.shared.settle(tables)
+            except BaseException:
+                opened.shared.close()
+                raise
+        except TallystickError:
+            self._replace(None)  # whoever asks next is told what is wrong with it
+        except duckdb.Error:
+            pass
+        else:
+            self._replace(opened)
+            pause_seconds = min(pause_seconds, (_SETTLE_SHARE - 1) * (time.monotonic() - begun_at))
+        self._settle_at = time.monotonic() + pause_seconds
+
+    def _replace(self, opened: _Opened | None) -> None:
+        with self._lock:
+            self._drop()
+            self._current = opened
 
     def _open(self) -> _Opened:
         for _ in range(_TRIES):
             identity = self._identity()
             shared = SharedTables(self._path)
             if self._is(identity):
-                return _Opened(identity, shared)
+                return _Opened(identity, shared, time.monotonic())
             shared.close()
         raise TablesUnusable(path=self._path)
 
@@ -124,7 +205,6 @@ class Publication:
         try:
             status = os.stat(self._path)  # noqa: PTH116 - once per request
         except FileNotFoundError:
-            self._drop()
             raise NothingPublished(path=self._path) from None
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -66,6 +66,7 @@ class Reads:
     def __init__(self, settings: Settings, is_ending: Callable[[], bool]) -> None:
         self._settings = settings
         self._publication = Publication(settings.state.published, is_ending)
+        self._publication.prepare()
         self._kept = _Kept()
         self._turns = {False: asyncio.Semaphore(ANSWERS_MAX), True: asyncio.Semaphore(1)}
 

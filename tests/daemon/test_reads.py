@@ -10,14 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
 
 from daemon import web
 from daemon.cli import main
@@ -27,13 +29,14 @@ from daemon.usage_verb import CLASSES, usage_document
 from daemon.web import publication as publishing
 from daemon.web.openapi import document, path_of
 from daemon.web.pages import MEDIA_TYPES
+from daemon.web.parameters import given as given_words
 from daemon.web.publication import Publication, QuestionTooLong
-from daemon.web.questions import QUESTIONS, Question
-from projections.read import QuestionTooLarge, Tables, Window
+from daemon.web.questions import QUESTIONS, Asked, Question
+from projections.read import QuestionTooLarge, Tables, TablesUnusable, Window
 from projections.shared import SharedTables
 from projections.usage import DIMENSIONS
 from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_lines, gptme_lines
-from tests.daemon.live import DEADLINE_SECONDS
+from tests.daemon.live import DEADLINE_SECONDS, until
 from tests.daemon.schemas import faults
 from tests.daemon.served import Answer, Served, served
 
@@ -176,6 +179,36 @@ def test_a_route_answers_what_its_command_prints(
     else:
         assert printed == answer.content.decode()
     assert [] == undocumented(question_of(path), answer)
+
+
+@pytest.fixture(scope="module")
+def plain_and_settled(full: Host) -> Iterator[tuple[Tables, Tables]]:
+    with SharedTables(full.state.published) as plain, SharedTables(full.state.published) as shared:
+        with shared.tables() as tables:
+            shared.settle(tables)
+        with plain.tables() as one, shared.tables() as other:
+            yield one, other
+
+
+@pytest.mark.parametrize("path", [path for path in CASES if question_of(path).answer is not None])
+def test_settled_tables_answer_what_plain_ones_do(
+    full: Host, plain_and_settled: tuple[Tables, Tables], path: str
+) -> None:
+    """
+    What a server computed beforehand is what is computed when it is asked, for every question there is.
+    """
+    question = question_of(path)
+    bare, _, query = path.partition("?")
+    named = re.fullmatch(re.sub(r"{(\w+):path}", r"(?P<\1>.+)", question.path), unquote(bare).removeprefix(API))
+    assert question.answer is not None
+    assert named is not None
+    parameters = {**given_words(question.parameters, QueryParams(query)), **named.groupdict()}
+    asked_of = Asked(full.settings, parameters, datetime(2026, 11, 20, tzinfo=UTC))
+    plain, settled = plain_and_settled
+
+    assert not plain.settled
+    assert {"findings", "measured_rows", "superseded_rows"} <= settled.settled
+    assert question.answer(asked_of, plain) == question.answer(asked_of, settled)
 
 
 def of_a_moment(health: dict[str, Any]) -> dict[str, Any]:
@@ -645,6 +678,62 @@ def test_shared_tables_read_what_they_opened_and_nothing_else(full: Host, tmp_pa
         ):
             with pytest.raises(duckdb.Error):
                 tables.connection.execute(statement)
+
+
+def test_large_tables_are_settled_while_those_before_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whoever asks is answered at once: by what stands there, settled or not, or by what was settled shortly before; not
+    by what is older than that.
+    """
+
+    def reading() -> tuple[int | None, bool]:
+        with publication.reading() as (tables, head):
+            assert head.seq == tables.head().seq
+            return head.seq, bool(tables.settled)
+
+    def newest() -> int:
+        seq: int = host.rows("SELECT max(seq) AS seq FROM events")[0]["seq"]
+        return seq
+
+    fill(host)
+    monkeypatch.setattr(publishing, "LARGE_BYTES", 1)
+    monkeypatch.setattr(publishing, "SETTLE_PAUSE_SECONDS_MAX", 0)
+    publication = Publication(host.state.published, lambda: False)
+    publication.prepare()
+    first = newest()
+    until(lambda: reading() == (first, True), "the first to be settled")
+
+    host.gptme("2026-11-02-n").write_bytes(gptme_lines([5]))
+    host.ingest()
+    assert first < newest()
+    assert (first, True) == reading()
+    until(lambda: reading() == (newest(), True), "the second to be settled")
+
+    host.gptme("2026-11-02-m").write_bytes(gptme_lines([6]))
+    host.ingest()
+    monkeypatch.setattr(publishing, "LAG_SECONDS_MAX", -1)
+    assert newest() == reading()[0]
+
+
+def test_damage_is_told_though_settled_tables_are_at_hand(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A file that cannot be opened is not hidden behind the one before for longer than it takes to see that.
+    """
+    fill(host)
+    monkeypatch.setattr(publishing, "LARGE_BYTES", 1)
+    monkeypatch.setattr(publishing, "SETTLE_PAUSE_SECONDS_MAX", 0)
+    publication = Publication(host.state.published, lambda: False)
+
+    def state() -> object:
+        try:
+            with publication.reading() as (tables, _):
+                return bool(tables.settled)
+        except TablesUnusable as error:
+            return type(error)
+
+    until(lambda: state() is True, "settled tables")
+    _cut(host.state.published)
+    until(lambda: state() is TablesUnusable, "the damage to be told")
 
 
 def test_what_takes_too_long_is_given_up(full: Host, monkeypatch: pytest.MonkeyPatch) -> None:
