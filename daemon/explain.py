@@ -74,7 +74,7 @@ def explain(tables: Tables, question: Question, part: Part = Part()) -> dict[str
     events = _events(tables, calls)
     located = _located(tables, events)
     losers = _losers(tables, calls)
-    owners = belonging(tables, behind)
+    owners = belonging(tables, calls)
     prices = _prices(tables, calls)
     rows = [
         _row(call, events, located, losers) | {"price": prices.get(_window(call))} | owners[call["value_seq"]]
@@ -86,7 +86,7 @@ def explain(tables: Tables, question: Question, part: Part = Part()) -> dict[str
         "rows": rows,
         "next": None if len(calls) == len(left) else cursors.written([calls[-1][name] for name in _ORDER]),
         "totals": _totals(behind),
-        "allocated_tokens": _allocated(owners.values(), question.what),
+        "allocated_tokens": _allocated(tables, behind, question.what),
     }
 
 
@@ -103,15 +103,17 @@ def _place(key: Sequence[Any]) -> list[tuple[Any, ...]]:
     return [(1,) if value is None else (0, value) for value in key]
 
 
-def _allocated(owners: Iterable[dict[str, Any]], what: str) -> int | None:
+def _allocated(tables: Tables, calls: Iterable[dict[str, Any]], what: str) -> int | None:
     """Return how many of the tokens belong to the task or workstream that was asked for; null when it was none."""
-    shares = [
-        share["total_tokens"]
-        for owner in owners
-        for share in owner["allocations"]
-        if what in (share["task_id"], share["workstream_id"])
+    query = """
+        SELECT CAST(sum(total_tokens) AS BIGINT) AS tokens
+        FROM usage_allocated
+        WHERE $what IN (task_id, workstream_id) AND value_seq IN (SELECT unnest($wanted))
+    """
+    tokens: int | None = tables.rows(query, {"what": what, "wanted": [call["value_seq"] for call in calls]})[0][
+        "tokens"
     ]
-    return sum(shares) if shares else None
+    return tokens
 
 
 #: The calls behind a day, an event, a call or session by its id, or behind a task, workstream or repository. What does
@@ -120,6 +122,7 @@ _CALLS: Final[dict[str, str]] = {
     "day": """
         SELECT * FROM costs
         WHERE CAST(timezone($timezone, timezone('UTC', called_at)) AS DATE) = CAST($what AS DATE)
+            AND called_at BETWEEN CAST($what AS DATE) - 1 AND CAST($what AS DATE) + 2
             AND ($agent IS NULL OR agent = $agent)
         ORDER BY agent, called_at, source_id
     """,

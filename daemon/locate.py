@@ -158,12 +158,21 @@ def _names_of_the_same(tables: Tables) -> dict[str, list[str]]:
     """Return, for each source, the present files that have its content or its logical name."""
     rows = tables.rows(
         """
-        SELECT DISTINCT was.source AS source, now_.source AS other
+        WITH present AS (
+            SELECT agent, source, source_generation, source_name
+            FROM high_water_marks
+            WHERE state = 'present' AND source_name IS NOT NULL
+        )
+        -- Two joins, not one by either: that would hold each file against every other.
+        SELECT was.source AS source, p.source AS other
         FROM high_water_marks AS was
-        INNER JOIN high_water_marks AS now_
-            ON was.agent = now_.agent AND was.source <> now_.source
-            AND (was.source_generation = now_.source_generation OR was.source_name = now_.source_name)
-        WHERE now_.state = 'present' AND now_.source_name IS NOT NULL
+        INNER JOIN present AS p ON was.agent = p.agent AND was.source_generation = p.source_generation
+        WHERE was.source <> p.source
+        UNION
+        SELECT was.source AS source, p.source AS other
+        FROM high_water_marks AS was
+        INNER JOIN present AS p ON was.agent = p.agent AND was.source_name = p.source_name
+        WHERE was.source <> p.source
         ORDER BY ALL
         """
     )
