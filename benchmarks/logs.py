@@ -7,50 +7,75 @@ between. The same seed gives the same bytes.
 
 import json
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 _EPOCH = datetime(2026, 5, 1, tzinfo=UTC)
+DAYS = 180
 
 
-def write_home(home: Path, megabytes: int, seed: int = 1) -> int:
-    """Fill *home* with about *megabytes* of logs, 85 % Claude Code and 15 % Codex, and return the bytes written."""
+def write_home(
+    home: Path,
+    megabytes: int,
+    seed: int = 1,
+    *,
+    since: datetime = _EPOCH,
+    directories: Sequence[str] = ("/srv/repo",),
+    text_share: float = 1.0,
+) -> int:
+    """
+    Fill *home* with about *megabytes* of logs, 85 % Claude Code and 15 % Codex, and return the bytes written.
+
+    Args:
+        home: Where agents have their folders.
+        megabytes: How much at least.
+        seed: The same gives the same bytes.
+        since: From then on, `DAYS` long.
+        directories: In which sessions work, one after the other.
+        text_share: So much of the text that real lines have.
+    """
     rng = random.Random(seed)  # noqa: S311 - a benchmark's data
-    text = _text(rng)
+    text = Text(rng, text_share)
     written, number = 0, 0
     while written < megabytes * 1_000_000:
         number += 1
         session = f"{rng.getrandbits(32):08x}-0000-4000-8000-{number:012d}"
-        start = _EPOCH + timedelta(minutes=rng.randrange(180 * 24 * 60))
+        start = since + timedelta(minutes=rng.randrange(DAYS * 24 * 60))
+        cwd = directories[number % len(directories)]
         if rng.random() < 0.8:
             path = home / ".claude/projects" / f"-srv-repo{number % 40}" / f"{session}.jsonl"
-            content = _claude(rng, text, session, start)
+            content = _claude(rng, text, session, start, cwd)
         else:
             path = home / ".codex/sessions" / f"{start:%Y/%m/%d}" / f"rollout-{start:%Y-%m-%dT%H-%M-%S}-{session}.jsonl"
-            content = _codex(rng, text, session, start)
+            content = _codex(rng, text, session, start, cwd)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         written += len(content)
     return written
 
 
-def _text(rng: random.Random) -> str:
-    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randrange(2, 9))) for _ in range(2000)]
-    return " ".join(rng.choices(words, k=20_000))
+class Text:
+    """Words of no meaning, in pieces of about the length that was asked for, times a share."""
 
+    def __init__(self, rng: random.Random, share: float) -> None:
+        words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randrange(2, 9))) for _ in range(2000)]
+        self._text = " ".join(rng.choices(words, k=20_000))
+        self._rng, self._share = rng, share
 
-def _piece(rng: random.Random, text: str, mean: int) -> str:
-    length = min(int(rng.expovariate(1 / mean)), 60_000)
-    start = rng.randrange(max(1, len(text) - length))
-    return text[start : start + length]
+    def piece(self, mean: int) -> str:
+        """Return some of it; the lengths are as spread as those of real lines."""
+        length = int(self._share * min(int(self._rng.expovariate(1 / mean)), 60_000))
+        start = self._rng.randrange(max(1, len(self._text) - length))
+        return self._text[start : start + length]
 
 
 def _lines(lines: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
 
 
-def _claude(rng: random.Random, text: str, session: str, start: datetime) -> bytes:
+def _claude(rng: random.Random, text: Text, session: str, start: datetime, cwd: str) -> bytes:
     lines: list[dict[str, Any]] = []
     cached = 10_000
     for call in range(int(rng.expovariate(1 / 30)) + 2):
@@ -59,7 +84,7 @@ def _claude(rng: random.Random, text: str, session: str, start: datetime) -> byt
             "parentUuid": f"{rng.getrandbits(128):032x}",
             "isSidechain": False,
             "userType": "external",
-            "cwd": "/srv/repo",
+            "cwd": cwd,
             "sessionId": session,
             "version": "2.1.140",
             "gitBranch": "main",
@@ -68,7 +93,7 @@ def _claude(rng: random.Random, text: str, session: str, start: datetime) -> byt
         lines.append(
             common
             | {"type": "user", "timestamp": stamp, "uuid": f"{rng.getrandbits(128):032x}"}
-            | {"message": {"role": "user", "content": [{"type": "tool_result", "content": _piece(rng, text, 5000)}]}}
+            | {"message": {"role": "user", "content": [{"type": "tool_result", "content": text.piece(5000)}]}}
         )
         final = rng.randrange(20, 2000)
         blocks = rng.choice((1, 2, 2, 3))
@@ -86,7 +111,7 @@ def _claude(rng: random.Random, text: str, session: str, start: datetime) -> byt
                 "type": "message",
                 "role": "assistant",
                 "model": rng.choice(("claude-opus-4-5-20251101", "claude-sonnet-4-5-20250929")),
-                "content": [{"type": "text", "text": _piece(rng, text, 1200)}],
+                "content": [{"type": "text", "text": text.piece(1200)}],
                 "stop_reason": "tool_use" if block == blocks - 1 else None,
                 "usage": usage,
             }
@@ -99,23 +124,19 @@ def _claude(rng: random.Random, text: str, session: str, start: datetime) -> byt
     return _lines(lines)
 
 
-def _codex(rng: random.Random, text: str, session: str, start: datetime) -> bytes:
+def _codex(rng: random.Random, text: Text, session: str, start: datetime, cwd: str) -> bytes:
     def line(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
         return {"timestamp": f"{start:%Y-%m-%dT%H:%M:%S}.000Z", "type": kind, "payload": payload}
 
-    lines = [
-        line(
-            "session_meta", {"id": session, "cwd": "/srv/repo", "originator": "codex_cli_rs", "cli_version": "0.140.0"}
-        )
-    ]
+    lines = [line("session_meta", {"id": session, "cwd": cwd, "originator": "codex_cli_rs", "cli_version": "0.140.0"})]
     total = dict.fromkeys(
         ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"), 0
     )
     for _ in range(int(rng.expovariate(1 / 40)) + 2):
         start += timedelta(seconds=rng.randrange(2, 60))
-        lines.append(line("turn_context", {"cwd": "/srv/repo", "model": "gpt-5.2-codex", "summary": "auto"}))
-        lines.append(line("response_item", {"type": "reasoning", "encrypted_content": _piece(rng, text, 2500)}))
-        lines.append(line("response_item", {"type": "function_call_output", "output": _piece(rng, text, 6000)}))
+        lines.append(line("turn_context", {"cwd": cwd, "model": "gpt-5.2-codex", "summary": "auto"}))
+        lines.append(line("response_item", {"type": "reasoning", "encrypted_content": text.piece(2500)}))
+        lines.append(line("response_item", {"type": "function_call_output", "output": text.piece(6000)}))
         fresh, output = rng.randrange(2000, 20_000), rng.randrange(20, 2000)
         last = {
             "input_tokens": fresh,

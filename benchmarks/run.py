@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from asked import asked
 from cold import cold
 from live import live
+from pages import pages
 from refresh import refresh
 
-PARTS = ("cold", "live", "refresh", "health")
+PARTS = ("cold", "live", "refresh", "health", "pages")
 
 
 def main() -> None:
@@ -45,6 +46,8 @@ def main() -> None:
         refresh(chosen.events)
     if "health" in parts:
         asked(20)
+    if "pages" in parts:
+        pages(max(chosen.events), chosen.times)
 
 
 if __name__ == "__main__":
