@@ -1,16 +1,18 @@
 """
 Writes the parts of the documentation that the code knows better: `make docs`.
 
-`tests/test_docs.py` asserts that what stands in the files is what would be written.
+The columns that the document of the API names are one of them. `tests/test_docs.py` asserts that what stands in the
+files is what would be written.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -23,7 +25,7 @@ from daemon.hooks.installed import WANTED
 from daemon.message import Envelope
 from daemon.posts import OldTokens, Sending
 from daemon.repo_answers import NEXT_STEPS
-from daemon.web import answers
+from daemon.web import answers, shapes
 from daemon.web.openapi import path_of
 from daemon.web.parameters import Parameter
 from daemon.web.questions import QUESTIONS, Question
@@ -116,6 +118,20 @@ def rendered(text: str) -> str:
         "faults": _faults,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
+
+
+#: Which columns a row has, for programs that read over HTTP: the database takes seconds to say it.
+COLUMNS: Final = Path(shapes.__file__).with_name("columns.json")
+
+
+def columns() -> str:
+    """Return the columns of every table whose rows the API shows, with their types, as JSON."""
+    with _empty_tables() as projection:
+        found = projection.connection.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
+        ).fetchall()
+    tables = {name: {column: type_ for table, column, type_ in found if table == name} for name in shapes.ROWS}
+    return json.dumps(tables, indent=1) + "\n"
 
 
 def documents() -> list[Path]:
@@ -349,18 +365,24 @@ def _word_rows(name: str, literal: object, source: str) -> str:
     return f"| word | meaning |\n|---|---|\n{rows}\n"
 
 
-def _relations() -> str:
+@contextmanager
+def _empty_tables() -> Iterator[Projection]:
     with TemporaryDirectory() as directory:
         paths = StatePaths(Path(directory))
         paths.create()
         with Projection.open(paths) as projection:
-            found = projection.connection.execute(
-                "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() GROUP BY table_name"
-            ).fetchall()
-            columns: dict[str, list[str]] = dict(found)
-            for part in (each for each in relations() if each.refresh == "part"):
-                said = projection.connection.execute(f"DESCRIBE {part.sql}").fetchall()
-                columns[part.name] = [name for name, *_ in said]
+            yield projection
+
+
+def _relations() -> str:
+    with _empty_tables() as projection:
+        found = projection.connection.execute(
+            "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() GROUP BY table_name"
+        ).fetchall()
+        columns: dict[str, list[str]] = dict(found)
+        for part in (each for each in relations() if each.refresh == "part"):
+            said = projection.connection.execute(f"DESCRIBE {part.sql}").fetchall()
+            columns[part.name] = [name for name, *_ in said]
     return "\n".join(_relation(each, columns[each.name]) for each in relations() if each.refresh != "step")
 
 
@@ -388,3 +410,4 @@ def _formulas() -> str:
 if __name__ == "__main__":
     for document in documents():
         document.write_text(rendered(document.read_text("utf-8")), "utf-8")
+    COLUMNS.write_text(columns(), "utf-8")

@@ -37,6 +37,13 @@ def test_generated_tables_are_current(render: ModuleType) -> None:
     assert [] == stale
 
 
+def test_columns_of_the_api_are_those_of_the_database(render: ModuleType) -> None:
+    """
+    The document of the API says of each row what DuckDB says of its table; `make docs` writes it anew.
+    """
+    assert render.columns() == render.COLUMNS.read_text()
+
+
 def test_every_relation_is_documented() -> None:
     """
     A table an operator can see has a section with its grain, key and unit.

@@ -7,12 +7,14 @@ from typing import Any, Final, get_args
 
 from pydantic.json_schema import models_json_schema
 
+from daemon.metrics import CONTENT_TYPE
 from daemon.posts import POSTS_MAX, SPELLINGS, OldTokens, Sending, Spelling
 from daemon.web.answers import FAILURES, Error, Fates, RequestCode, StatementCode, status_of, status_of_failure
 from daemon.web.bodies import WAIT_SECONDS_MAX
 from daemon.web.parameters import Parameter, Text
 from daemon.web.questions import QUESTIONS, Question
-from daemon.web.reads import PREFIX
+from daemon.web.reads import METRICS_PATH, PREFIX
+from daemon.web.shapes import rows, shape_of
 from daemon.web.writes import RECEIPT, WRITES
 from state.evidence import MESSAGES
 
@@ -58,6 +60,8 @@ def document() -> Schema:
                 **models_json_schema(
                     [(Fates, "serialization"), (Error, "serialization")], by_alias=True, ref_template=_REFERENCE
                 )[1]["$defs"],
+                **rows(),
+                **{component_of(each): _document(each) for each in QUESTIONS},
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
@@ -69,7 +73,11 @@ def _paths() -> Schema:
     paths: dict[str, Schema] = {path: {"post": _write(path, kind)} for path, kind in WRITES.items()}
     for question in QUESTIONS:
         paths.setdefault(path_of(question), {})["get"] = _read(question)
-    return paths | {RECEIPT: {"get": _receipt()}, "/openapi.json": {"get": _itself()}}
+    return paths | {
+        RECEIPT: {"get": _receipt()},
+        METRICS_PATH: {"get": _metrics()},
+        "/openapi.json": {"get": _itself()},
+    }
 
 
 _DESCRIPTION: Final = (
@@ -146,14 +154,25 @@ def path_of(question: Question) -> str:
     return PREFIX + re.sub(r"{(\w+):path}", r"{\1}", question.path)
 
 
+def component_of(question: Question) -> str:
+    """Return how the schema of its document is called."""
+    return "_".join(re.findall(r"[a-z]+", path_of(question).removeprefix(PREFIX)))
+
+
+def _document(question: Question) -> Schema:
+    shape = shape_of(question.path)
+    named = {"schema": {"const": question.schema}}
+    return {"description": question.what, **shape, "properties": {**shape["properties"], **named}}
+
+
 def _read(question: Question) -> Schema:
     named = re.findall(r"{(\w+):path}", question.path)
     places = [_parameter(Text(name, "its name"), "path") for name in named]
-    told = {"type": "object", "required": ["schema"], "properties": {"schema": {"const": question.schema}}}
+    told = {"$ref": _REFERENCE.format(model=component_of(question))}
     answer = {"description": question.what, "content": {"application/json": {"schema": told}}}
     known = {} if question.depends == "moment" else {"304": {"description": "the answer of that `ETag` still holds"}}
     return {
-        "operationId": "read_" + "_".join(re.findall(r"[a-z]+", path_of(question).removeprefix(PREFIX))),
+        "operationId": f"read_{component_of(question)}",
         "summary": question.what,
         "description": f"What `tallystick {question.command} --json` prints.",
         "parameters": [
@@ -172,6 +191,19 @@ def _parameter(parameter: Parameter, place: str) -> Schema:
         "description": parameter.what,
         "schema": parameter.schema,
         **({"required": True} if place == "path" else {}),
+    }
+
+
+def _metrics() -> Schema:
+    answer = {
+        "description": "text exposition format 0.0.4; docs/exports.md has each name",
+        "content": {CONTENT_TYPE: {"schema": {"type": "string"}}},
+    }
+    return {
+        "operationId": "metrics",
+        "summary": "figures for Prometheus",
+        "description": "What `tallystick metrics` prints.",
+        "responses": {"200": answer, **_refusals((*_REFUSED_READ, *FAILURES.values()))},
     }
 
 

@@ -27,11 +27,12 @@ from daemon.cursors import written
 from daemon.listings import LISTINGS
 from daemon.usage_verb import CLASSES, usage_document
 from daemon.web import publication as publishing
-from daemon.web.openapi import document, path_of
+from daemon.web.openapi import component_of, document, path_of
 from daemon.web.pages import MEDIA_TYPES
 from daemon.web.parameters import given as given_words
 from daemon.web.publication import Publication, QuestionTooLong
 from daemon.web.questions import QUESTIONS, Asked, Question
+from daemon.web.reads import METRICS_PATH
 from projections.read import QuestionTooLarge, Tables, TablesUnusable, Window
 from projections.shared import SharedTables
 from projections.usage import DIMENSIONS
@@ -39,6 +40,7 @@ from tests.daemon.conftest import SESSION, THREAD, Host, claude_line, codex_line
 from tests.daemon.live import DEADLINE_SECONDS, until
 from tests.daemon.schemas import faults
 from tests.daemon.served import Answer, Served, served
+from tests.daemon.taken import demo_host
 
 DOCUMENT = document()
 API = "/api/v1/"
@@ -209,6 +211,53 @@ def test_settled_tables_answer_what_plain_ones_do(
     assert not plain.settled
     assert {"findings", "measured_rows", "superseded_rows"} <= settled.settled
     assert question.answer(asked_of, plain) == question.answer(asked_of, settled)
+
+
+def test_every_field_is_described_and_none_besides(server: Served) -> None:
+    """
+    The document of the API is held against answers as a whole: a field more, one less or another type is a fault.
+    """
+    for path in CASES:
+        question, answer = question_of(path), server.ask("GET", path)
+        schema = {"$ref": f"#/components/schemas/{component_of(question)}"}
+        whole = answer.document
+        spoilt = [whole | {"more": 1}, whole | {"schema": "tallystick.other/1"}]
+        if question.path != "status":  # of which a young daemon's has less
+            spoilt += [{name: value for name, value in whole.items() if name != lost} for lost in whole]
+        spoilt += [whole | {"rows": [row | {"more": 1}]} for row in whole.get("rows", ())[:1]]
+
+        assert all(faults(each, schema, DOCUMENT) for each in spoilt), path
+
+
+def test_answers_of_a_week_are_as_the_document_describes(tmp_path: Path) -> None:
+    """
+    The demo's logs have what is found wrong, rejected, drifting, flat and unpriced.
+    """
+    host = demo_host(tmp_path)
+    day = usage_of_a_day(host)
+    named = {"what": day, "session": SESSION_OF_THE_DEMO, "task": "T-1"}
+    with serving(host) as server:
+        found = {
+            each.path: server.ask("GET", asked(re.sub(r"{(\w+):path}", lambda match: named[match[1]], each.path)))
+            for each in QUESTIONS
+        }
+        scraped = server.ask("GET", METRICS_PATH)
+
+    assert {} == {
+        path: each for path, answer in found.items() if (each := undocumented(question_of(API + path), answer))
+    }
+    assert {404} == {answer.status for path, answer in found.items() if answer.status != 200}
+    for path in ("findings", "rejected", "drift", "flatlines", "explain/{what:path}", "sessions/{session:path}"):
+        assert found[path].document["rows"], path
+    assert [scraped.headers["content-type"]] == [*DOCUMENT["paths"][METRICS_PATH]["get"]["responses"]["200"]["content"]]
+
+
+SESSION_OF_THE_DEMO = "5e550001-0000-4000-8000-00000000c1a0"
+
+
+def usage_of_a_day(host: Host) -> str:
+    """Return the last day on which the demo measured something."""
+    return str(host.rows("SELECT CAST(max(called_at) AS DATE) AS day FROM usage_measured")[0]["day"])
 
 
 def of_a_moment(health: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from daemon.cli import main
 from daemon.inbox_client import submit, submit_all
 from daemon.own_events import own_event
 from daemon.reconcile.fallbacks import restoring, superseding
+from daemon.web.openapi import document
 from projections.catalog import layout
 from projections.read import Tables
 from state.evidence import Belief, BelievedTotals
 from tests.daemon.conftest import Host, claude_line
 from tests.daemon.live import append
+from tests.daemon.schemas import faults
 
+API = document()
 OTHER = "22222222-2222-4222-8222-222222222222"
 
 
@@ -28,10 +31,12 @@ def on(host: Host, day: int) -> Host:
 
 
 def asked(host: Host, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, Any]]:
-    """Return exit code and document of `restatements --json`."""
+    """Return exit code and document of `restatements --json`, which is as the document of the API describes it."""
     capsys.readouterr()
     code = main(["restatements", "--home", str(host.home), "--state-dir", str(host.state.root), "--json", *options])
-    return code, json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    assert [] == faults(found, {"$ref": "#/components/schemas/restatements"}, API)
+    return code, found
 
 
 def told(document: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -30,6 +30,7 @@ from daemon.web.connections import CONNECTIONS_MAX
 from daemon.web.guard import REQUESTS_MAX, Access
 from daemon.web.openapi import document, path_of
 from daemon.web.questions import QUESTIONS
+from daemon.web.reads import METRICS_PATH
 from daemon.web.writes import RECEIPT, WRITES
 from state.paths import StatePaths
 from tests.daemon.conftest import Host
@@ -96,7 +97,7 @@ def test_document_is_served_and_names_every_route(server: Served) -> None:
 
     assert (200, DOCUMENT) == (answer.status, answer.document)
     assert "3.1.0" == DOCUMENT["openapi"]
-    assert {*WRITES, RECEIPT, "/openapi.json", *map(path_of, QUESTIONS)} == set(DOCUMENT["paths"])
+    assert {*WRITES, RECEIPT, METRICS_PATH, "/openapi.json", *map(path_of, QUESTIONS)} == set(DOCUMENT["paths"])
     assert set(VALID) == set(WRITES)
 
 
