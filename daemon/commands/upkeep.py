@@ -112,6 +112,7 @@ def service(commands: Commands) -> None:
         action.set_defaults(action=name)
         if name == "install":
             action.add_argument("--no-start", action="store_true", help="write the units, and leave systemd alone")
+            action.add_argument("--web", action="store_true", help="also the API and the dashboard, on a socket")
 
 
 def _run_service(options: argparse.Namespace, settings: Settings) -> int:
@@ -119,7 +120,7 @@ def _run_service(options: argparse.Namespace, settings: Settings) -> int:
 
     asked = verbs.Asked(options.system, options.home, options.state_dir)
     if options.action == "install":
-        return verbs.install(settings, asked, is_starting=not options.no_start)
+        return verbs.install(settings, asked, is_starting=not options.no_start, has_web=options.web)
     if options.action == "status":
         return verbs.status(settings, asked, as_json=options.json)
     return verbs.PLAIN[options.action](settings, asked)

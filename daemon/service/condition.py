@@ -35,7 +35,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """All that `service status` tells; with ``options`` a command means the same home and state directory."""
+    """
+    All that `service status` tells; with ``options`` a command means the same home and state directory.
+
+    ``web`` is the socket of the API and what it starts; empty where they were not asked for.
+    """
 
     target: Target
     options: Sequence[str]
@@ -46,6 +50,7 @@ class Condition:
     health: Unit
     reconcile_timer: Unit
     reconcile: Unit
+    web: tuple[Unit, ...]
     has_linger: bool | None
     has_namespaces: bool
 
@@ -64,10 +69,12 @@ class Condition:
             "result": self.daemon.result,
             "has_linger": self.has_linger,
             "has_user_namespaces": self.has_namespaces,
-            "timer": _timer(self.timer),
+            "timer": _starter(self.timer),
             "health": _service(self.health),
-            "reconcile_timer": _timer(self.reconcile_timer),
+            "reconcile_timer": _starter(self.reconcile_timer),
             "reconcile": _service(self.reconcile),
+            "web_socket": _starter(self.web[0]) if self.web else None,
+            "web": _service(self.web[1]) if self.web else None,
             "findings": [{"message": step.message, "next": step.next} for step in steps],
             "next": next((step.next for step in steps if step.next is not None), None),
         }
@@ -87,6 +94,8 @@ class Condition:
         if not self.reconcile_timer.is_enabled or self.reconcile_timer.state != "active":
             message = f"{self.reconcile_timer.name} does not ask once a day whether disk, log and tables agree"
             yield Step(message, self._command("start"))
+        if self.web and (not self.web[0].is_enabled or self.web[0].state != "active"):
+            yield Step(f"{self.web[0].name} does not listen: nobody answers over HTTP", self._command("start"))
         if self.has_linger is False:
             message = f"without linger the daemon ends when {self.target.user} logs out"
             yield Step(message, f"loginctl enable-linger {self.target.user}")
@@ -108,7 +117,7 @@ class Condition:
         return shlex.join(["tallystick", "service", verb, *of, *options])
 
 
-def _timer(unit: Unit) -> dict[str, Any]:
+def _starter(unit: Unit) -> dict[str, Any]:
     return {"unit": unit.name, "is_enabled": unit.is_enabled, "state": unit.state}
 
 
@@ -129,6 +138,7 @@ def condition(target: Target, options: Sequence[str]) -> Condition:
         health=_unit(target, systemd, target.health),
         reconcile_timer=_unit(target, systemd, target.reconcile_timer),
         reconcile=_unit(target, systemd, target.reconcile),
+        web=tuple(_unit(target, systemd, name) for name in (target.web_socket, target.web) if target.has_web),
         has_linger=systemd.has_linger(),
         has_namespaces=has_namespaces(),
     )

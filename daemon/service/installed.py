@@ -41,6 +41,9 @@ _OF_SYSTEM: Final = (
     "tallystick-alert@.service",
     TARGET_UNIT,
 )
+#: Answers over HTTP, for who asks for that: none of the others needs it.
+_WEB_OF_USER: Final = ("tallystick-web.service", "tallystick-web.socket")
+_WEB_OF_SYSTEM: Final = ("tallystick-web@.service", "tallystick-web@.socket")
 _DROP_IN: Final = "10-host.conf"
 _SECRETS: Final = (".ssh", ".gnupg", ".aws", ".kube", ".netrc", ".claude/.credentials.json", ".codex/auth.json")
 #: Variables by which agents and their operators move logs; a service has none of those of a shell.
@@ -71,6 +74,7 @@ class Target:
         directory: Where its units are written.
         unit: The daemon's.
         variables: What moves the agents' logs.
+        has_web: Whether the API and the dashboard belong to it.
     """
 
     manager: Manager
@@ -81,6 +85,7 @@ class Target:
     directory: Path
     unit: str
     variables: Mapping[str, str]
+    has_web: bool = False
 
     @property
     def timer(self) -> str:
@@ -108,14 +113,37 @@ class Target:
         return self.timer, self.reconcile_timer
 
     @property
+    def web(self) -> str:
+        """Answers over HTTP, once somebody asks."""
+        return f"tallystick-web{self.unit.removeprefix('tallystick')}"
+
+    @property
+    def web_socket(self) -> str:
+        """Where it is asked."""
+        return self.web.removesuffix(".service") + ".socket"
+
+    @property
+    def started(self) -> tuple[str, ...]:
+        """All that is started when the service is; the others are started by these."""
+        return self.unit, *self.timers, *([self.web_socket] if self.has_web else [])
+
+    @property
     def shipped(self) -> tuple[str, ...]:
         """Names of the unit files."""
-        return _OF_USER if self.manager == "user" else _OF_SYSTEM
+        of_web = _WEB_OF_USER if self.manager == "user" else _WEB_OF_SYSTEM
+        return (_OF_USER if self.manager == "user" else _OF_SYSTEM) + (of_web if self.has_web else ())
 
     @property
     def drop_ins(self) -> tuple[Path, ...]:
         """What is written for this host and user alone."""
-        return tuple(self.directory / f"{unit}.d" / _DROP_IN for unit in (self.unit, self.health, self.reconcile))
+        return tuple(self.directory / f"{unit}.d" / _DROP_IN for unit in self.verbs)
+
+    @property
+    def verbs(self) -> Mapping[str, str]:
+        """What each service runs."""
+        of_web = {self.web: "serve"} if self.has_web else {}
+        watching = {self.health: "health", self.reconcile: "reconcile --since 7d --scheduled"}
+        return {self.unit: "run", **watching, **of_web}
 
 
 def own(settings: Settings) -> Target:
@@ -169,8 +197,10 @@ def as_before(target: Target, *, keeps_state: bool, keeps_home: bool) -> Target:
     before = _carried(target.drop_ins[0])
     variables = {name: value for name, value in before.items() if name in CARRIED} | dict(target.variables)
     state, home = before.get("TALLYSTICK_STATE_DIR"), before.get("TALLYSTICK_HOME")
+    has_web = target.has_web or (target.directory / f"{target.web}.d" / _DROP_IN).exists()
     return replace(
         target,
+        has_web=has_web,
         variables=variables,
         state=StatePaths(Path(state)) if keeps_state and state else target.state,
         read_home=Path(home) if keeps_home and home else target.read_home,
@@ -197,11 +227,11 @@ def written(target: Target, command: Path, *, has_namespaces: bool) -> Iterator[
     """Return every file of the service, as path and text: units as they are shipped, then what knows this host."""
     for name in target.shipped:
         yield target.directory / name, files("daemon.service").joinpath("units", name).read_text("utf-8")
-    for path, verb in zip(target.drop_ins, ("run", "health", "reconcile --since 7d --scheduled"), strict=True):
-        yield path, _drop_in(target, command, verb, has_namespaces=has_namespaces)
+    for path, (unit, verb) in zip(target.drop_ins, target.verbs.items(), strict=True):
+        yield path, _drop_in(target, command, verb, has_namespaces=has_namespaces, is_writing=unit != target.web)
 
 
-def _drop_in(target: Target, command: Path, verb: str, *, has_namespaces: bool) -> str:
+def _drop_in(target: Target, command: Path, verb: str, *, has_namespaces: bool, is_writing: bool) -> str:
     lines = [
         "# Written by `tallystick service install`, and anew by the next one: what is yours belongs into another file.",
         "[Service]",
@@ -209,7 +239,9 @@ def _drop_in(target: Target, command: Path, verb: str, *, has_namespaces: bool) 
         f"ExecStart={quoted(str(command)).replace('$', '$$')} {verb}",
         *(f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(_environment(target).items())),
     ]
-    if target.manager == "user":
+    if not is_writing:
+        pass  # the state directory is as closed to it as everything else
+    elif target.manager == "user":
         lines += ["ReadWritePaths=", f"ReadWritePaths={quoted(str(target.state.root))}"]
     elif target.state.root != SYSTEM_STATE / target.user:
         lines += ["StateDirectory=", f"ReadWritePaths={quoted(str(target.state.root))}"]

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,14 +49,15 @@ def target(settings: Settings, asked: Asked) -> Target:
     return mine
 
 
-def install(settings: Settings, asked: Asked, *, is_starting: bool) -> int:
+def install(settings: Settings, asked: Asked, *, is_starting: bool, has_web: bool = False) -> int:
     """
-    Write the units, enable and start them, and say what is missing.
+    Write the units, enable and start them, and say what is missing; those of the API where *has_web*, or once had.
 
     Raises:
         SystemdAbsent: The units are written; nobody is there to start them.
     """
     of = _to_install(settings, asked)
+    of = replace(of, has_web=of.has_web or has_web)
     texts = list(written(of, command(of), has_namespaces=has_namespaces()))
     _make_state_directory(of)
     with _readable():
@@ -74,6 +75,8 @@ def install(settings: Settings, asked: Asked, *, is_starting: bool) -> int:
     _enable(of, systemd)
     if is_stale:  # it was started from the old text
         systemd.do("restart", "--no-block", of.unit)
+    if changed and of.has_web:
+        systemd.do("try-restart", "--no-block", of.web)
     return _tell(_found(settings, of))
 
 
@@ -143,14 +146,16 @@ def reload(settings: Settings, asked: Asked) -> int:
 
 def uninstall(settings: Settings, asked: Asked) -> int:
     """Stop and disable the service, and remove its units; log and tables stay."""
-    of = target(settings, asked)
+    of = _as_before(target(settings, asked), settings, asked)
     systemd = Systemd(of)
     own_files = _of_its_own(of)
     if systemd.is_there and (of.directory / of.shipped[0]).exists():
         is_last = of.directory / TARGET_UNIT in own_files
         # An install of before a timer was shipped has none, and systemd disables nothing when one unit is unknown.
-        timers = [timer for timer in of.timers if systemd.ask(timer).get("LoadState") == "loaded"]
-        systemd.do("disable", "--quiet", "--now", *timers, of.unit, *([TARGET_UNIT] if is_last else []))
+        loaded = [unit for unit in of.started[1:] if systemd.ask(unit).get("LoadState") == "loaded"]
+        systemd.do("disable", "--quiet", "--now", *loaded, of.unit, *([TARGET_UNIT] if is_last else []))
+        if of.has_web:  # it lives on without its socket
+            systemd.do("stop", of.web)
     removed = [path for path in own_files if _remove(path)]
     for path in removed:
         show.out(f"removed {path}")
@@ -163,7 +168,7 @@ def uninstall(settings: Settings, asked: Asked) -> int:
 
 def _installed(settings: Settings, asked: Asked) -> Target:
     """Return whose service is meant, if it is installed and somebody can act on it."""
-    of = target(settings, asked)
+    of = _as_before(target(settings, asked), settings, asked)
     if not (of.directory / of.shipped[0]).exists():
         raise NotInstalled(directory=of.directory)
     return of
@@ -174,14 +179,14 @@ def _enable(of: Target, systemd: Systemd) -> None:
     with _readable():
         if of.manager == "system":
             systemd.do("enable", "--quiet", TARGET_UNIT)
-        systemd.do("enable", "--quiet", of.unit, *of.timers)
+        systemd.do("enable", "--quiet", *of.started)
     _forget_failures(systemd, of)
-    systemd.do("start", "--no-block", of.unit, *of.timers)
+    systemd.do("start", "--no-block", *of.started)
 
 
 def _forget_failures(systemd: Systemd, of: Target) -> None:
     """Let a unit that has failed too often be started again; of one that is not loaded there is nothing to forget."""
-    for unit in (of.unit, of.health, of.reconcile):
+    for unit in of.verbs:
         if systemd.ask(unit).get("ActiveState") == "failed":
             systemd.do("reset-failed", unit)
 
@@ -254,11 +259,11 @@ def _print(found: Condition) -> None:
     columns = ("unit", "enabled", "state", "result")
     rows = [
         {"unit": each.name, "enabled": each.is_enabled, "state": each.state, "result": each.result}
-        for each in (found.daemon, found.timer, found.reconcile_timer)
+        for each in (found.daemon, found.timer, found.reconcile_timer, *found.web[:1])
     ]
-    rows += [  # their timers start them
+    rows += [  # their timers, and the socket, start them
         {"unit": each.name, "enabled": None, "state": each.state, "result": each.result}
-        for each in (found.health, found.reconcile)
+        for each in (found.health, found.reconcile, *found.web[1:])
     ]
     show.table(columns, rows)
     show.out(f"linger: {show.cell(found.has_linger)}   state directory: {found.target.state.root}")

@@ -25,6 +25,9 @@ SHIPPED = (
 )
 
 
+OF_WEB = ("tallystick-web.service", "tallystick-web.socket")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home, this very installation's command, and nobody who would start anything."""
@@ -180,6 +183,7 @@ def test_status_says_the_next_step(home: Path, capsys: pytest.CaptureFixture[str
     assert (None, None) == (after["state"], after["has_linger"])
     assert {"unit": "tallystick-reconcile.timer", "is_enabled": False, "state": None} == after["reconcile_timer"]
     assert {"unit": "tallystick-reconcile.service", "result": None, "exit_status": None} == after["reconcile"]
+    assert (None, None) == (after["web_socket"], after["web"])
 
 
 def test_the_next_step_means_the_same_home_and_state_directory(
@@ -242,6 +246,34 @@ def test_uninstall_removes_what_is_ours_and_nothing_else(home: Path) -> None:
 
     assert [own] == [path for path in units(home).rglob("*") if path.is_file()]
     assert (home / ".local/state/tallystick/log").is_dir()
+
+
+def test_what_answers_over_http_is_installed_only_when_asked_for_and_then_kept(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    An upgrade does not take it away, its drop-in opens no place to it, and all of it goes with the service.
+    """
+    assert 0 == main(["service", "install", "--no-start"])
+    assert not any((units(home) / name).exists() for name in OF_WEB)
+    assert 0 == main(["service", "install", "--no-start", "--web"])
+    assert 0 == main(["service", "install", "--no-start"])
+    capsys.readouterr()
+    main(["service", "status", "--json"])
+    status = json.loads(capsys.readouterr().out)
+
+    assert sorted((*SHIPPED, *OF_WEB)) == sorted(path.name for path in units(home).iterdir() if path.is_file())
+    assert all((TOP / "systemd" / name).read_text() == (units(home) / name).read_text() for name in OF_WEB)
+    drop_in = (units(home) / "tallystick-web.service.d/10-host.conf").read_text()
+    assert " serve\n" in drop_in
+    assert f'"TALLYSTICK_STATE_DIR={home / ".local/state/tallystick"}"' in drop_in
+    assert "ReadWritePaths" not in drop_in
+    assert "ReadWritePaths=" in (units(home) / "tallystick.service.d/10-host.conf").read_text()
+    assert {"unit": "tallystick-web.socket", "is_enabled": False, "state": None} == status["web_socket"]
+    assert {"unit": "tallystick-web.service", "result": None, "exit_status": None} == status["web"]
+
+    assert 0 == main(["service", "uninstall"])
+    assert [] == [path for path in units(home).rglob("*") if path.is_file()]
 
 
 def test_an_unknown_user_is_refused_before_anything_is_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,13 +10,28 @@ import pytest
 
 from tests.daemon import live
 from tests.daemon.conftest import SESSION, claude_line
-from tests.systemd.machine import HOME, USER, Machine, booted
+from tests.systemd.machine import COMMANDS, HOME, USER, USER_ID, Machine, booted
 
 LOG = HOME / f".claude/projects/-srv-repo/{SESSION}.jsonl"
 STATE = {"user": HOME / ".local/state/tallystick", "system": Path("/var/lib/tallystick") / USER}
 UNIT = {"user": "tallystick.service", "system": f"tallystick@{USER}.service"}
 RECONCILE = {"user": "tallystick-reconcile.service", "system": f"tallystick-reconcile@{USER}.service"}
 HEALTH = {"user": "tallystick-health.service", "system": f"tallystick-health@{USER}.service"}
+
+WEB = {"user": "tallystick-web", "system": f"tallystick-web@{USER}"}
+SOCKET = {"user": f"/run/user/{USER_ID}/tallystick-web.sock", "system": f"/run/tallystick-web/{USER}.sock"}
+
+#: Asks over a unix socket, or posts a body where there is one, and prints status and answer.
+ASK = """
+import http.client, socket, sys
+path, address, *body = sys.argv[1:]
+caller = http.client.HTTPConnection("localhost")
+caller.sock = socket.socket(socket.AF_UNIX)
+caller.sock.connect(path)
+caller.request("POST" if body else "GET", address, *body, headers={"Content-Type": "application/json"})
+answer = caller.getresponse()
+print(answer.status, answer.read().decode())
+"""
 
 #: What takes a minute in the product takes seconds here.
 QUICK_SERVICE = "[Service]\nRestartSec=200ms\n"
@@ -133,6 +148,29 @@ class Service:
         assert ("exit-code" if status else "success") == self.asked("Result", unit), said
         assert self.machine.path(STATE[self.manager] / "reconcile.stamp").exists()
 
+    def answers_over_http(self) -> None:
+        """Install the socket, ask it, and see that it started what answers, which writes nothing."""
+        run = self.machine.user if self.manager == "user" else self.machine.root
+        run("tallystick", "service", "install", "--web", *self._of)
+        unit = f"{WEB[self.manager]}.service"
+        assert ("active", "inactive") == (
+            self.asked("ActiveState", f"{WEB[self.manager]}.socket"),
+            self.asked("ActiveState", unit),
+        )
+        assert 0o600 == self.machine.path(SOCKET[self.manager]).stat().st_mode & 0o777
+        status, said = self.over_http("/api/v1/usage")
+        assert (200, self.written) == (status, json.loads(said)["totals"]["measured"]["calls"])
+        assert "active" == self.asked("ActiveState", unit)
+        tokens = json.dumps({"provider": "acme", "source_id": "r-1", "input_tokens": 1, "output_tokens": 1})
+        status, said = self.over_http("/api/v1/token-events", tokens)
+        assert (503, "unavailable") == (status, json.loads(said)["kind"])
+
+    def over_http(self, address: str, *body: str) -> tuple[int, str]:
+        """Ask as the user does; return status and answer."""
+        said = self.machine.user(str(COMMANDS / "python"), "-c", ASK, SOCKET[self.manager], address, *body)
+        status, _, answer = said.partition(" ")
+        return int(status), answer
+
     def task_without_tokens(self) -> None:
         """Report a turn of an agent of which nothing is measured, and wait until that is in the tables."""
         body = json.dumps({"agent": "codex", "what": "turn_ended"})
@@ -158,7 +196,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def test_the_user_service_is_ready_counts_and_can_write_nowhere_else(machine: Machine) -> None:
     """
-    `service install` is all that it takes; the hardening of a user unit is real, and the service reloads.
+    `service install` is all that it takes; the hardening of a user unit is real, and the service reloads. With `--web`
+    a socket waits, and who asks there starts what answers.
     """
     service = Service(machine, "user")
     service.install(**{"tallystick.service": QUICK_SERVICE + PROBE % STATE["user"]})
@@ -180,6 +219,7 @@ def test_the_user_service_is_ready_counts_and_can_write_nowhere_else(machine: Ma
     )
     assert (True, "active") == (standing["reconcile_timer"]["is_enabled"], standing["reconcile_timer"]["state"])
     service.reconciles(0)
+    service.answers_over_http()
     machine.user("tallystick", "service", "reload")
     service.tells("event=config_reloaded")
     service.is_active()
@@ -199,6 +239,7 @@ def test_the_template_is_ready_counts_and_can_write_nowhere_else(machine: Machin
     until(lambda: ".ssh/id: " in machine.log(), "the journal tells that a key was tried")
     assert "could read a key" not in machine.log()
     assert USER == machine.root("ps", "-o", "user=", "-p", str(service.pid)).strip()
+    service.answers_over_http()
     service.health_ends_with(0)
     service.reconciles(0)
     service.task_without_tokens()

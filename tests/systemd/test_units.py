@@ -16,10 +16,12 @@ SERVICES = (
     "tallystick-health@.service",
     "tallystick-reconcile.service",
     "tallystick-reconcile@.service",
+    "tallystick-web.service",
+    "tallystick-web@.service",
 )
 #: What the units run, and the targets of systemd itself that they name.
 COMMANDS = ("usr/local/bin/tallystick", "root/.local/bin/tallystick", "bin/sh", "bin/kill")
-TARGETS = ("basic", "default", "multi-user", "nss-user-lookup", "remote-fs", "shutdown", "sysinit", "timers")
+TARGETS = ("basic", "default", "multi-user", "nss-user-lookup", "remote-fs", "shutdown", "sockets", "sysinit", "timers")
 #: Lines that take something away.
 HARDENING = re.compile(
     r"^(?:Lock|MemoryDeny|NoNew|Private|Protect|ReadOnly|Restrict(?!art)|SystemCall).*", re.MULTILINE
@@ -66,7 +68,7 @@ def test_systemd_understands_every_unit(root: Path) -> None:
     """
     `verify` has nothing to say: no misspelt name, no command that is not there, no unknown unit.
     """
-    assert 12 == len(unit_names())
+    assert 16 == len(unit_names())
     assert (0, "") == verified(root, *unit_names())
 
 
@@ -80,7 +82,7 @@ def test_a_misspelt_line_would_be_noticed(root: Path) -> None:
     assert "'ProtectsSystem'" in verified(root, "tallystick@ann.service")[1]
 
 
-@pytest.mark.parametrize("unit", ["tallystick@.service", "tallystick-health@.service", "tallystick-reconcile@.service"])
+@pytest.mark.parametrize("unit", [name for name in SERVICES if "@" in name])
 def test_the_exposure_of_a_template_is_half_a_point_at_most(unit: str) -> None:
     """
     Of ten; what is left is a daemon that reads homes and talks to systemd.
@@ -99,10 +101,27 @@ def test_all_services_are_hardened_alike() -> None:
     hardening = {name: set(HARDENING.findall((UNITS / name).read_text())) for name in SERVICES}
 
     assert "PrivateUsers=yes" in hardening["tallystick.service"]
-    for watcher in ("health", "reconcile"):
+    for watcher in ("health", "reconcile", "web"):
         assert hardening["tallystick.service"] == hardening[f"tallystick-{watcher}.service"]
         assert hardening["tallystick@.service"] == hardening[f"tallystick-{watcher}@.service"]
     assert hardening["tallystick.service"] < hardening["tallystick@.service"]
+
+
+@pytest.mark.parametrize("name", ["tallystick-web.service", "tallystick-web@.service"])
+def test_what_answers_over_http_may_write_nowhere(name: str) -> None:
+    """
+    No place is opened to it, its state directory is not made by it, and only its user may ask.
+    """
+    service = (UNITS / name).read_text()
+    socket = (UNITS / name.replace(".service", ".socket")).read_text()
+
+    assert [] == re.findall(r"^(?:ReadWritePaths|\w*Directory|BindPaths|PrivateTmp)=.*", service, re.MULTILINE)
+    assert "\nProtectSystem=strict\nProtectHome=read-only\n" in service
+    assert "\nSocketMode=0600\n" in socket
+    assert (
+        1 == len(re.findall(r"^Listen\w+=(?:%t|/run)/", socket, re.MULTILINE)) == len(re.findall("(?m)^Listen", socket))
+    )
+    assert ("@" in name) == ("\nSocketUser=%i\n" in socket)
 
 
 @pytest.mark.parametrize("name", SERVICES)
