@@ -63,10 +63,12 @@ class Past:
 
 @contextmanager
 def tables_as_of(
-    settings: Settings, asked: str, timezone: str = "UTC", views: Iterable[str] = ASKED
+    settings: Settings, asked: str, timezone: str = "UTC", views: Iterable[str] = ASKED, writes: Path | None = None
 ) -> Iterator[tuple[Tables, Past]]:
     """
     Give the tables of the log up to *asked*, made for this question and removed after it; of the views only *views*.
+
+    What asks them may write the file *writes*, and nothing else; nothing where it is null.
 
     Raises:
         BadAsOf, NothingThen, RetiredThen: There is no such commit.
@@ -81,7 +83,7 @@ def tables_as_of(
                 projection.refresh(settings.state.log_directory, point.mark)
         except duckdb.Error as error:
             raise ProjectionUnusable(kind=type(error).__name__) from None
-        with Tables(place.projection) as tables:
+        with Tables(place.projection, writes=writes) as tables:
             yield tables, past
 
 

@@ -102,7 +102,7 @@ _SUMMARY = (
 def _completion_command(commands: Commands) -> None:
     what = "a script that lets your shell complete these commands"
     parser = command(commands, "completion", _completion, what, None)
-    parser.add_argument("shell", choices=("bash", "zsh"), metavar="SHELL", help="bash or zsh")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
 
 
 def _completion(options: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - of the parser alone

@@ -2,14 +2,14 @@
 
 import argparse
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from daemon import show
 
 DONE: Final = 0
 
-SHELLS: Final = ("bash", "zsh")
+SHELLS: Final = ("bash", "zsh", "fish")
 
 _SCRIPT: Final = """\
 # Completion of tallystick; in ~/.bashrc or ~/.zshrc: eval "$(tallystick completion {shell})"
@@ -33,6 +33,29 @@ complete -o filenames -F _tallystick tallystick
 _BEFORE: Final = {"bash": "", "zsh": "autoload -Uz compinit bashcompinit && compinit && bashcompinit\n"}
 
 
+#: Names of files are offered where no word fits, as the others do.
+_FISH: Final = """\
+# Completion of tallystick; in ~/.config/fish/config.fish: tallystick completion fish | source
+function __tallystick
+    set -l path ""
+    set -l words
+    for word in (commandline -opc)[2..]
+        switch "$path/$word"
+            case {paths}
+                set path "$path/$word"
+        end
+    end
+    switch "$path"
+{cases}
+    end
+    set -l begun (commandline -ct)
+    set -l fitting (string match -r -- "^"(string escape --style=regex -- "$begun")".*" $words)
+    set -q fitting[1]; and printf '%s\\n' $fitting; or __fish_complete_path "$begun"
+end
+complete -c tallystick -f -a '(__tallystick)'
+"""
+
+
 def completion(parser: argparse.ArgumentParser, shell: str) -> int:
     """Print the script for *shell*."""
     show.out(script(parser, shell).removesuffix("\n"))
@@ -42,9 +65,20 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> int:
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """Return the script: for each command the words that may follow it; where none fits, names of files do."""
     tree = dict(_tree(parser, ""))
+    return _of_fish(tree) if shell == "fish" else _of_bash(tree, shell)
+
+
+def _of_bash(tree: Mapping[str, Sequence[str]], shell: str) -> str:
     cases = [f"        {shlex.quote(path)}) words={shlex.quote(' '.join(words))} ;;" for path, words in tree.items()]
     paths = "|".join(shlex.quote(path) for path in tree if path)
     return _SCRIPT.format(shell=shell, before=_BEFORE[shell], paths=paths, cases="\n".join(cases))
+
+
+def _of_fish(tree: Mapping[str, Sequence[str]]) -> str:
+    cases = [
+        f"        case {shlex.quote(path)}\n            set words {' '.join(words)}" for path, words in tree.items()
+    ]
+    return _FISH.format(paths=" ".join(path for path in tree if path), cases="\n".join(cases))
 
 
 def _tree(parser: argparse.ArgumentParser, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -48,6 +48,19 @@ def windowed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timezone", default="UTC", help="what a day is, as an IANA name (default UTC)")
 
 
+def choosing(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose rows of usage, and up to when the log counts; `chosen` reads them."""
+    only = "only what has this agent, source, provider, model, session, repo, branch, task or workstream; several times"
+    parser.add_argument("--only", action="append", type=pair, default=[], metavar="NAME=VALUE", help=only)
+    parser.add_argument("--unattributed", action="store_true", help="only what belongs to no repository")
+    parser.add_argument("--as-of", metavar="SEQ|TIME", help="of the log up to then, by today's rules")
+
+
+def chosen(options: argparse.Namespace) -> dict[str, str | None]:
+    """Return what rows have to be, by dimension; null for what belongs to none."""
+    return {**dict(options.only), **({"repo": None} if options.unattributed else {})}
+
+
 def count(text: str) -> int:
     """
     Return *text* as a whole number.

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from daemon.commands.declared import Commands, command, count, group, windowed, words
+from daemon.commands.declared import Commands, choosing, chosen, command, count, group, windowed, words
 from daemon.settings import Settings
 
 
@@ -32,6 +32,7 @@ def export(commands: Commands) -> None:
         copy.add_argument("--by", help="what usage is grouped by, as of `usage` (default day,agent,model)")
         copy.add_argument("--include", default="", help="further classes, as of `usage`")
         windowed(copy)
+        choosing(copy)
         copy.add_argument("--out", metavar="FILE", help="write it there, whole or not at all (default: stdout)")
         _consumed(copy)
     ccusage = command(formats, "ccusage", _export_ccusage, "measured usage of one agent in the JSON of ccusage", None)
@@ -46,7 +47,8 @@ def _export(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.exports.verbs import Taken, export
 
     by = "day,agent,model" if options.by is None and options.table is None else options.by or ""
-    wanted = Wanted(options.table, words(by), options.since, options.until, options.timezone, words(options.include))
+    window = (options.since, options.until, options.timezone)
+    wanted = Wanted(options.table, words(by), *window, words(options.include), options.as_of, chosen(options))
     return export(settings, options.format, wanted, Taken(options.out, options.consumer, not options.no_record))
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from daemon.commands.declared import Commands, command, count, pair, windowed, words
+from daemon.commands.declared import Commands, choosing, chosen, command, count, pair, windowed, words
 from daemon.settings import Settings
 
 
@@ -18,10 +18,7 @@ def usage(commands: Commands) -> None:
     parser.add_argument(
         "--include", default="", help="estimated,allocated,superseded: further classes, never summed with measured"
     )
-    only = "only what has this agent, source, provider, model, session, repo, branch, task or workstream; several times"
-    parser.add_argument("--only", action="append", type=pair, default=[], metavar="NAME=VALUE", help=only)
-    parser.add_argument("--unattributed", action="store_true", help="only what belongs to no repository")
-    parser.add_argument("--as-of", metavar="SEQ|TIME", help="of the log up to then, by today's rules")
+    choosing(parser)
 
 
 def _usage(options: argparse.Namespace, settings: Settings) -> int:
@@ -34,7 +31,7 @@ def _usage(options: argparse.Namespace, settings: Settings) -> int:
         timezone=options.timezone,
         include=words(options.include),
         as_of=options.as_of,
-        only={**dict(options.only), **({"repo": None} if options.unattributed else {})},
+        only=chosen(options),
     )
     return usage(settings, question, as_json=options.json)
 

@@ -14,7 +14,7 @@ from daemon.options import BadOption, check_words
 from daemon.usage_verb import INCLUDABLE, usage_document
 from projections.catalog import relations
 from projections.read import Tables, TablesUnusable, Window, plain
-from projections.usage import DIMENSIONS, TOKENS
+from projections.usage import CHOOSABLE, DIMENSIONS, EVERYTHING, TOKENS, Only
 from state.vocabulary import FLAGS
 
 SCHEMA: Final = "tallystick.export/1"
@@ -40,7 +40,11 @@ FIGURES: Final[Mapping[str, str]] = {
 
 
 class Wanted(NamedTuple):
-    """The options of `export`, as words; of *table* all rows, or where it is null usage by the dimensions *by*."""
+    """
+    The options of `export`, as words; of *table* all rows, or where it is null usage by the dimensions *by*.
+
+    ``as_of`` is up to when, null for now; ``only`` which rows, by dimension, null for what belongs to none.
+    """
 
     table: str | None
     by: tuple[str, ...]
@@ -48,6 +52,8 @@ class Wanted(NamedTuple):
     until: str | None
     timezone: str
     include: tuple[str, ...]
+    as_of: str | None = None
+    only: Only = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +90,35 @@ def copyable() -> tuple[str, ...]:
     return tuple(each.name for each in relations() if each.refresh in ("append", "replace", "view"))
 
 
+def check_whole(wanted: Wanted) -> None:
+    """
+    Refuse what would be a part of a table; there is no table of an earlier commit either, but for what usage needs.
+
+    Raises:
+        BadOption: Something of that is wanted.
+    """
+    parts = (wanted.by, wanted.include, wanted.since, wanted.until, wanted.only, wanted.as_of)
+    if wanted.table is not None and any(parts):
+        options = "--by, --since, --until, --include, --only, --unattributed and --as-of"
+        raise BadOption(option="--table", can_be=f"copied whole: without {options}")
+
+
 def _of_usage(tables: Tables, wanted: Wanted) -> Copy:
     from daemon.window import window_of
 
     check_words("--by", wanted.by, DIMENSIONS)
     check_words("--include", wanted.include, INCLUDABLE)
+    check_words("--only", wanted.only, CHOOSABLE)
     by = tuple(dict.fromkeys(wanted.by))
     window = window_of(wanted.since, wanted.until, wanted.timezone)
-    document = usage_document(tables, by, window, wanted.include)
+    document = usage_document(tables, by, window, wanted.include, wanted.as_of, only=wanted.only)
     columns = {**{name: "DATE" if name == "day" else "VARCHAR" for name in by}, **FIGURES}
     same = {"timezone": wanted.timezone, "as_of_seq": document["as_of"]["seq"]}
     rows = [list(map((_flat(row) | same).get, columns)) for row in document["rows"]]
     # Rows and totals differ by nothing but the grouping; what no row holds is said beside them.
     beside = {name: value for name, value in document.items() if name not in ("schema", "rows")}
-    return Copy(columns, lambda: iter(rows), None, {"table": USAGE, **beside}, _used(by, wanted.include), window)
+    uses = _used((*by, *wanted.only), wanted.include)
+    return Copy(columns, lambda: iter(rows), None, {"table": USAGE, **beside}, uses, window)
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,17 +126,16 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **{f"quality_{flag}": quality.get(flag) for flag in FLAGS}}
 
 
-def _used(by: Sequence[str], include: Sequence[str]) -> tuple[str, ...]:
-    """Return the tables behind a question for usage."""
-    is_sliced = not {"task", "workstream"}.isdisjoint(by)
-    named = ("usage_attributed" if "repo" in by else "usage_measured", *(f"usage_{each}" for each in include))
+def _used(named_by: Sequence[str], include: Sequence[str]) -> tuple[str, ...]:
+    """Return the tables behind a question for usage that is grouped or chosen by these dimensions."""
+    is_sliced = not {"task", "workstream"}.isdisjoint(named_by)
+    named = ("usage_attributed" if "repo" in named_by else "usage_measured", *(f"usage_{each}" for each in include))
     return tuple(dict.fromkeys((*named, *(("usage_allocated",) if is_sliced else ()))))
 
 
 def _of_table(tables: Tables, name: str, wanted: Wanted) -> Copy:
     check_words("--table", [name], copyable())
-    if wanted.by or wanted.include or wanted.since or wanted.until:
-        raise BadOption(option="--table", can_be="copied whole: without --by, --since, --until and --include")
+    check_whole(wanted)
     key = next(each.key for each in relations() if each.name == name)
     query = f"SELECT * FROM {name} ORDER BY {', '.join(key)}"  # noqa: S608 - names are ours
     columns = {row["column_name"]: row["column_type"] for row in tables.rows(f"DESCRIBE {query}")}

@@ -3,14 +3,16 @@
 import errno
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from daemon import show
+from daemon.as_of import Past, tables_as_of, tell
 from daemon.exports.consumed import name_of, record_copy, record_reader
-from daemon.exports.copies import Copy, Wanted, copy_of
+from daemon.exports.copies import Copy, Wanted, check_whole, copy_of
 from daemon.exports.formats import as_json, csv, parquet
 from daemon.exports.target import aside_of, put, whole
 from daemon.lag import warn_of_lag
@@ -53,16 +55,18 @@ def export(settings: Settings, format_: str, wanted: Wanted, taken: Taken) -> in
     Raises:
         BadOption: Parquet was to go to stdout, or there is no such table, dimension or class.
         NothingPublished, TablesUnusable: There is nothing to copy; nothing was written.
+        BadAsOf, NothingThen, RetiredThen, LogBroken, ProjectionUnusable: The same of what was then.
         NotSubmitted, InboxUnsafe, StateUnusable, MessageRefused: The evidence of it could not be left; nothing was
             written.
         NotWritten: The file could not be written; what was there before stays.
     """
+    check_whole(wanted)
     target = None if taken.out is None else Path(taken.out).absolute()
     if format_ == "parquet":
         if target is None:
             raise BadOption(option="--out", can_be="a file: Parquet is no text")
         return _parquet(settings, wanted, taken, target)
-    with Tables(settings.state.published) as tables:
+    with _tables(settings, wanted) as (tables, past):
         copy = copy_of(tables, wanted)
         pieces = _begun(_TEXTS[format_](copy))
         _record(settings, tables, copy, taken, name_of(f"stdout.{format_}" if target is None else target.name))
@@ -70,20 +74,31 @@ def export(settings: Settings, format_: str, wanted: Wanted, taken: Taken) -> in
             _say(pieces)
         else:
             put(target, pieces)
-        _tell(settings, tables, copy)
+        _tell(settings, tables, copy, past)
     return DONE
 
 
 def _parquet(settings: Settings, wanted: Wanted, taken: Taken, target: Path) -> int:
-    with Tables(settings.state.published, writes=aside_of(target)) as tables:
+    with _tables(settings, wanted, aside_of(target)) as (tables, past):
         copy = copy_of(tables, wanted)
         # Before the file is begun, as what goes wrong with the inbox is another error than what does with the file.
         _record(settings, tables, copy, taken, name_of(target.name))
         with whole(target) as aside:
             aside.unlink(missing_ok=True)
             parquet(tables, copy, aside)
-        _tell(settings, tables, copy)
+        _tell(settings, tables, copy, past)
     return DONE
+
+
+@contextmanager
+def _tables(settings: Settings, wanted: Wanted, writes: Path | None = None) -> Iterator[tuple[Tables, Past | None]]:
+    """Give what is published, or the tables of then with their commit; *writes* is all that they may write."""
+    if wanted.as_of is None:
+        with Tables(settings.state.published, writes=writes) as tables:
+            yield tables, None
+        return
+    with tables_as_of(settings, wanted.as_of, wanted.timezone, writes=writes) as found:
+        yield found
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterable[bytes]:
@@ -103,9 +118,12 @@ def _say(pieces: Iterable[bytes]) -> None:
         sys.stdout.buffer.write(piece)
 
 
-def _tell(settings: Settings, tables: Tables, copy: Copy) -> None:
+def _tell(settings: Settings, tables: Tables, copy: Copy, past: Past | None) -> None:
     """Say on stderr what the copy does not hold."""
-    warn_of_lag(tables.head(), settings)
+    if past is None:
+        warn_of_lag(tables.head(), settings)
+    else:
+        tell(past, past.point.mark)
     if copy.about.get("sources") == 0:
         show.warn("no source was ever read: these are no zeros but nothing; run `tallystick ingest`")
 

@@ -17,7 +17,7 @@ from daemon.exports import formats
 from daemon.exports.copies import FIGURES, Wanted, copy_of, copyable
 from projections.read import Tables
 from state.paths import StatePaths
-from tests.daemon.conftest import Host, claude_line
+from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
 from tests.daemon.seed import DAY, EVALUATION, log, record
 from tests.daemon.taken import command, demo_host, document, said
 
@@ -68,6 +68,61 @@ def test_every_format_has_the_figures_of_usage(demo: Host, tmp_path: Path) -> No
     rows = [dict(zip(read.columns, row, strict=True)) for row in read.fetchall()]
     assert expected == [row | {"day": str(row["day"])} for row in rows]
     assert "DATE" == str(read.types[0])
+
+
+@pytest.mark.parametrize("words", [("--only", "agent=codex"), ("--unattributed",), ("--only", "model=gpt-5.5")])
+def test_a_copy_of_a_part_and_of_then_is_the_usage_of_it(host: Host, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """
+    `--only`, `--unattributed` and `--as-of` choose what they choose of `usage`, in every format; stderr says of when.
+    """
+    host.codex().write_bytes(codex_lines([100, 250]))
+    host.gptme().write_bytes(gptme_lines([7]))
+    then = host.ingest().head_seq
+    host.codex().write_bytes(codex_lines([100, 250, 900]))
+    host.ingest()
+    asked = (*words, "--by", "day,model", "--as-of", str(then))
+    expected = document(host, "usage", *asked, "--json")
+
+    table = command(host, "export", "csv", *asked, "--no-record")
+    as_json = document(host, "export", "json", *asked, "--no-record")
+    said(host, "export", "parquet", *asked, "--no-record", "--out", str(tmp_path / "then.parquet"))
+
+    assert b"counted by today's rules" in table.stderr
+    assert (str(then), expected["only"]) == (as_json["as_of"]["asked"], as_json["only"])
+    now = document(host, "usage", *words, "--by", "day,model", "--json")
+    assert now["totals"] != expected["totals"] == as_json["totals"]
+    tokens = [row["total_tokens"] for row in expected["rows"]]
+    assert tokens
+    assert tokens == [row["total_tokens"] for row in as_json["rows"]]
+    assert list(map(str, tokens)) == [row["total_tokens"] for row in csv.DictReader(io.StringIO(table.stdout.decode()))]
+    read = duckdb.read_parquet(str(tmp_path / "then.parquet"))
+    assert tokens == [row[read.columns.index("total_tokens")] for row in read.fetchall()]
+
+
+@pytest.mark.parametrize("words", [("--as-of", "3"), ("--only", "agent=codex"), ("--unattributed",)])
+def test_a_table_is_no_part_and_of_no_other_time(demo: Host, words: tuple[str, ...]) -> None:
+    """
+    Half a copy would be taken for a whole one.
+    """
+    done = command(demo, "export", "csv", "--table", "sessions", *words)
+
+    assert (2, b"") == (done.returncode, done.stdout)
+    assert words[0].encode() in done.stderr
+
+
+def test_evidence_of_a_copy_of_then_says_up_to_when(host: Host) -> None:
+    """
+    What came later is in none of its rows, so that it is not told when that turns out to be wrong.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    then = host.ingest().head_seq
+    host.claude().write_bytes(host.claude().read_bytes() + claude_line("msg_b", 5, second=1))
+    host.ingest()
+    said(host, "export", "csv", "--as-of", str(then), "--only", "task=T-1", "--consumer", "then")
+    host.ingest()
+
+    found = host.rows("SELECT table_name, up_to_seq FROM consumers WHERE consumer = 'then' ORDER BY table_name")
+    assert [("usage_allocated", then), ("usage_measured", then)] == [tuple(row.values()) for row in found]
 
 
 def test_a_table_is_copied_whole(demo: Host, tmp_path: Path) -> None:
