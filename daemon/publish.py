@@ -1,4 +1,4 @@
-"""`published.duckdb`, by rename: readers never meet the writer's lock and never see half a file."""
+"""`published.duckdb`, and the totals beside it, by rename: readers never meet the writer's lock or half a file."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from daemon.session_totals import write_session_totals
 from projections.build import Projection, ProjectionUnusable
 from state.paths import StatePaths
 
@@ -16,6 +17,7 @@ def publish(projection: Projection, paths: StatePaths) -> None:
 
     Raises:
         ProjectionUnusable: What lies on disk is not what the projection holds; what was published before stays.
+        DiskFull, LogIoError, StateUnusable: The totals beside it could not be written.
     """
     projection.connection.execute("CHECKPOINT")
     copy = paths.temporary / "published.duckdb"
@@ -28,6 +30,7 @@ def publish(projection: Projection, paths: StatePaths) -> None:
         copy.unlink(missing_ok=True)  # on a full disk the log needs the room
         raise
     _sync(paths.root)
+    write_session_totals(projection.connection, paths)
 
 
 def _prove(copy: Path, projection: Projection) -> None:

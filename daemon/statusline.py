@@ -1,8 +1,9 @@
 """
 `tallystick statusline`: one line for the foot of Claude Code: what the agent says of its session, and how we are.
 
-It is asked at every message, so it reads what the agent hands over and the daemon's heartbeat, and imports nothing that
-it does not need. Figures are the agent's own, as stated; ours need the tables, and nobody waits for those here.
+It is asked at every message, so it reads what the agent hands over, the daemon's heartbeat and the totals that it left
+beside the tables, and imports nothing that it does not need. Figures are the agent's own, as stated; but for the tokens
+that were measured, which are ours.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any, Final
 from daemon import show
 from daemon.health.finding import by_severity, worst
 from daemon.health.verb import judged
+from daemon.session_totals import session_total
 from daemon.settings import Settings, load
 
 DONE: Final = 0
@@ -36,7 +38,8 @@ def main(home: str | None, state_directory: str | None) -> int:
 
 def statusline(settings: Settings) -> int:
     """Print the line."""
-    said = [*_stated(_handed()), _watched(settings)]
+    handed = _handed()
+    said = [*_stated(handed), *_measured(settings, handed), _watched(settings)]
     show.out(show.safe(" · ".join(said)))
     return DONE
 
@@ -77,6 +80,18 @@ def _until(resets_at: float | None) -> str:
         return f" until {datetime.fromtimestamp(resets_at).astimezone():%a %H:%M}"
     except (ValueError, OverflowError, OSError):
         return ""
+
+
+def _measured(settings: Settings, handed: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was measured of the session that is named; a call that is incomplete makes it a lower bound."""
+    session = _in(handed, "session_id")
+    if not isinstance(session, str):
+        return
+    total = session_total(settings.state, session)
+    if total is None:
+        yield "measured: unknown"
+    else:
+        yield f"measured {'>=' if total.incomplete_calls else ''}{total.total_tokens:,} tokens"
 
 
 def _watched(settings: Settings) -> str:

@@ -58,6 +58,11 @@ class StatePaths(NamedTuple):
         return self.root / "published.duckdb"
 
     @property
+    def session_totals(self) -> Path:
+        """What was measured of the last sessions, for who opens no database; replaced by rename."""
+        return self.root / "sessions.json"
+
+    @property
     def health(self) -> Path:
         """What the daemon last said of itself; replaced by rename."""
         return self.root / "health.json"
