@@ -14,6 +14,7 @@ from typing import Final
 import duckdb
 
 from daemon import show
+from daemon.interrupts import Interrupts
 from daemon.scratch import scratch
 from daemon.settings import Settings
 from daemon.window import BadTime, moment_of
@@ -63,12 +64,18 @@ class Past:
 
 @contextmanager
 def tables_as_of(
-    settings: Settings, asked: str, timezone: str = "UTC", views: Iterable[str] = ASKED, writes: Path | None = None
+    settings: Settings,
+    asked: str,
+    timezone: str = "UTC",
+    views: Iterable[str] = ASKED,
+    writes: Path | None = None,
+    interrupts: Interrupts | None = None,
 ) -> Iterator[tuple[Tables, Past]]:
     """
     Give the tables of the log up to *asked*, made for this question and removed after it; of the views only *views*.
 
-    What asks them may write the file *writes*, and nothing else; nothing where it is null.
+    What asks them may write the file *writes*, and nothing else; nothing where it is null. By *interrupts* another
+    thread may end the making.
 
     Raises:
         BadAsOf, NothingThen, RetiredThen: There is no such commit.
@@ -76,10 +83,14 @@ def tables_as_of(
         ProjectionUnusable: The database failed, for want of room for example.
     """
     point = point_of(settings, asked, timezone)
+    held = Interrupts() if interrupts is None else interrupts
     with scratch(settings.state) as place:
         past = Past(asked, point, place.projection)
         try:
-            with Projection.scratch(place, settings.state.log_directory, views) as projection:
+            with (
+                Projection.scratch(place, settings.state.log_directory, views) as projection,
+                held.watching(projection.connection.interrupt),
+            ):
                 projection.refresh(settings.state.log_directory, point.mark)
         except duckdb.Error as error:
             raise ProjectionUnusable(kind=type(error).__name__) from None

@@ -11,6 +11,7 @@ import duckdb
 
 from daemon import show
 from daemon.as_of import tables_as_of
+from daemon.interrupts import Interrupts
 from daemon.lag import warn_of_lag
 from daemon.scratch import scratch
 from daemon.settings import Settings
@@ -43,7 +44,7 @@ _NOTHING: Final[Figures] = dict.fromkeys(BELIEVED) | {"calls": 0}
 def restatements(settings: Settings, since: str | None, until: str | None, *, as_json: bool) -> int:
     """Show every total that changed; 1 when a difference is not explained, or nothing was ever stated."""
     with scratch(settings.state) as place, Tables(_kept(settings, place)) as tables:
-        is_known, document = _asked(settings, place, tables, window_of(since, until, "UTC"))
+        is_known, document = _asked(settings, place, tables, window_of(since, until, "UTC"), Interrupts())
         warn_of_lag(tables.head(), settings)
     if as_json:
         show.document(document)
@@ -57,23 +58,30 @@ def restatements(settings: Settings, since: str | None, until: str | None, *, as
     return FINDINGS if unexplained or not is_known else DONE
 
 
-def restatements_document(settings: Settings, window: Window) -> dict[str, Any]:
+def restatements_document(settings: Settings, window: Window, interrupts: Interrupts) -> dict[str, Any]:
     """
     Return the document of `restatements --json`; of *window* the bounds are when something was believed.
 
     Raises:
+        duckdb.InterruptException: Somebody ended it by *interrupts*; an error of ours may say the same.
         TallystickError: There are no tables, or the log cannot be read, or there is no room to evaluate it.
     """
-    with scratch(settings.state) as place, Tables(_kept(settings, place)) as tables:
-        return _asked(settings, place, tables, window)[1]
+    with (
+        scratch(settings.state) as place,
+        Tables(_kept(settings, place)) as tables,
+        interrupts.watching(tables.interrupt),
+    ):
+        return _asked(settings, place, tables, window, interrupts)[1]
 
 
-def _asked(settings: Settings, place: StatePaths, tables: Tables, window: Window) -> tuple[bool, dict[str, Any]]:
+def _asked(
+    settings: Settings, place: StatePaths, tables: Tables, window: Window, interrupts: Interrupts
+) -> tuple[bool, dict[str, Any]]:
     """Return whether anything was stated as believed, and the document."""
     is_known = has_beliefs(tables, window.until)
     changed = restated(tables, window.since, window.until)
     head = tables.head()
-    rows = [_row(each, causes) for each, causes in explained(settings, changed, place)]
+    rows = [_row(each, causes) for each, causes in explained(settings, changed, place, interrupts)]
     rows.sort(key=lambda row: (row["day"] or "", row["agent"] or "", row["measurement"]))
     return is_known, {
         "schema": "tallystick.restatements/1",
@@ -94,7 +102,7 @@ def _kept(settings: Settings, place: StatePaths) -> Path:
 
 
 def explained(
-    settings: Settings, changed: Sequence[Restated], place: StatePaths
+    settings: Settings, changed: Sequence[Restated], place: StatePaths, interrupts: Interrupts
 ) -> Iterator[tuple[Restated, list[Cause]]]:
     """
     Yield each total that changed with the causes, of which the last is `unexplained` when they do not add up.
@@ -105,6 +113,7 @@ def explained(
         settings: Whose log.
         changed: What changed, by the published tables of *place*.
         place: Where tables can be made.
+        interrupts: By these another thread may end it.
 
     Raises:
         LogBroken, StateUnusable, LogIoError: The log cannot be read.
@@ -116,11 +125,12 @@ def explained(
     with ExitStack() as held:
         later = place.published
         if (seq := changed[0].now_up_to_seq) is not None:
-            _, past = held.enter_context(tables_as_of(settings, str(seq), views=ASKED))
+            _, past = held.enter_context(tables_as_of(settings, str(seq), views=ASKED, interrupts=interrupts))
             later = past.path
         stops = commits_at(log, {each.up_to_seq for each in changed})
         try:
             projection = held.enter_context(Projection.scratch(place, log, ASKED[:1]))
+            held.enter_context(interrupts.watching(projection.connection.interrupt))
             comparison = Comparison(projection.connection, later, changed)
             for up_to_seq, group in groupby(sorted(changed, key=lambda each: each.up_to_seq), _up_to_seq):
                 if up_to_seq in stops:  # else all up to there was retired

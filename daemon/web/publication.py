@@ -17,6 +17,7 @@ from typing import Final
 
 import duckdb
 
+from daemon.interrupts import Interrupts
 from projections.read import Head, NothingPublished, QuestionTooLarge, Tables, TablesUnusable
 from projections.shared import SharedTables
 from state.errors import TallystickError
@@ -27,9 +28,9 @@ QUESTION_SECONDS_MAX: Final = 30.0
 LARGE_BYTES: Final = 16 * 1024 * 1024
 #: Those that were published before answer for so long, in seconds, while newer ones are settled.
 LAG_SECONDS_MAX: Final = 120.0
-#: Settling takes at most one part in so many of the time, and a pause is at most so long, in seconds.
-_SETTLE_SHARE: Final = 5
-SETTLE_PAUSE_SECONDS_MAX: Final = 60.0
+#: Settling takes at most one part in so many of the time; after a failure it is left alone for so long, in seconds.
+SETTLE_SHARE: Final = 5
+_SETTLE_RETRY_SECONDS: Final = 60.0
 #: So long it may take, in seconds.
 _SETTLE_SECONDS_MAX: Final = 300.0
 #: How often it is looked whether it is time, in seconds.
@@ -94,17 +95,24 @@ class Publication:
             self._settle_when_due(self._identity())
 
     @contextmanager
-    def reading(self) -> Iterator[tuple[Tables, Head]]:
+    def reading(self, interrupts: Interrupts | None = None) -> Iterator[tuple[Tables, Head]]:
         """
-        Give the tables, and up to where they hold the log, for `QUESTION_SECONDS_MAX`.
+        Give the tables, and up to where they hold the log, for `QUESTION_SECONDS_MAX`, or while somebody waits.
+
+        By *interrupts* whatever else the question asks is ended with them.
 
         Raises:
             NothingPublished, TablesUnusable: There are none, or they are damaged or of another version.
             QuestionTooLong, QuestionTooLarge: Time or memory was not enough, or the answer has too many rows.
         """
+        held = Interrupts() if interrupts is None else interrupts
         opened = self._taken()
         try:
-            with opened.shared.tables() as tables, self._bounded(tables, QUESTION_SECONDS_MAX):
+            with (
+                opened.shared.tables() as tables,
+                held.watching(tables.interrupt),
+                self._bounded(held, QUESTION_SECONDS_MAX),
+            ):
                 yield tables, opened.shared.head
         except duckdb.InterruptException:
             raise QuestionTooLong from None
@@ -117,19 +125,25 @@ class Publication:
             self._left(opened)
 
     @contextmanager
-    def _bounded(self, tables: Tables, seconds: float) -> Iterator[None]:
-        is_done = threading.Event()
+    def _bounded(self, held: Interrupts, seconds: float) -> Iterator[None]:
+        """End what is asked when it is time, again and again; whatever error that makes, it is this one."""
+        is_done, is_over = threading.Event(), threading.Event()
         deadline = time.monotonic() + seconds
 
         def watch() -> None:
             while not is_done.wait(_LOOK_SECONDS):
-                if time.monotonic() > deadline or self._is_ending():
-                    tables.interrupt()
+                if time.monotonic() > deadline or held.is_unwanted or self._is_ending():
+                    is_over.set()
+                    held.end()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
             yield
+        except (duckdb.Error, TallystickError):
+            if is_over.is_set():
+                raise QuestionTooLong from None
+            raise
         finally:
             is_done.set()
             watcher.join()
@@ -163,12 +177,11 @@ class Publication:
     def _settle(self) -> None:
         """Settle what stands there and let it answer from now on; if that fails it answers as it is, only later."""
         begun_at = time.monotonic()
-        pause_seconds = SETTLE_PAUSE_SECONDS_MAX
+        retry_seconds = _SETTLE_RETRY_SECONDS
         try:
             opened = self._open()
             try:
-                with opened.shared.tables() as tables, self._bounded(tables, _SETTLE_SECONDS_MAX):
-                    opened.shared.settle(tables)
+                self._settle_opened(opened)
             except BaseException:
                 opened.shared.close()
                 raise
@@ -178,8 +191,18 @@ class Publication:
             pass
         else:
             self._replace(opened)
-            pause_seconds = min(pause_seconds, (_SETTLE_SHARE - 1) * (time.monotonic() - begun_at))
-        self._settle_at = time.monotonic() + pause_seconds
+            retry_seconds = 0
+        now = time.monotonic()
+        self._settle_at = now + max(retry_seconds, (SETTLE_SHARE - 1) * (now - begun_at))
+
+    def _settle_opened(self, opened: _Opened) -> None:
+        held = Interrupts()
+        with (
+            opened.shared.tables() as tables,
+            held.watching(tables.interrupt),
+            self._bounded(held, _SETTLE_SECONDS_MAX),
+        ):
+            opened.shared.settle(tables)
 
     def _replace(self, opened: _Opened | None) -> None:
         with self._lock:

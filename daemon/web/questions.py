@@ -1,7 +1,7 @@
 """What can be asked: for each route its parameters, and the function that answers it and the command alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -12,6 +12,7 @@ from daemon.findings import findings_document
 from daemon.health.limits import limits
 from daemon.health.report import document as health_document
 from daemon.health.verb import judged
+from daemon.interrupts import Interrupts
 from daemon.listings import LISTINGS, Page, listing, relation, schema
 from daemon.living import living
 from daemon.quality import quality_document
@@ -49,11 +50,13 @@ class Asked:
         settings: Whose log.
         given: Parameters, by name.
         minute: The minute it was asked in, UTC, aware: from it durations and ages are counted.
+        interrupts: What it asks of databases is ended by these.
     """
 
     settings: Settings
     given: Mapping[str, Any]
     minute: datetime
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def window(self) -> Window:
         """Return which calls are asked about."""
@@ -258,7 +261,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
         "tallystick.restatements/1",
         "which totals are other than they were believed to be, by how much, and why; reads the log too",
         "restatements",
-        lambda asked, _: restatements_document(asked.settings, asked.window()),
+        lambda asked, _: restatements_document(asked.settings, asked.window(), asked.interrupts),
         (_SINCE, _UNTIL),
         depends="window",
         is_slow=True,

@@ -12,11 +12,12 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from daemon import show
+from daemon.interrupts import Interrupts
 from daemon.lag import lag_events
 from daemon.metrics import CONTENT_TYPE, metrics_text
 from daemon.settings import Settings
@@ -75,20 +76,22 @@ class Reads:
         questions = [Route(PREFIX + each.path, self._answering(each), methods=["GET"]) for each in QUESTIONS]
         return [*questions, Route(METRICS_PATH, self._metrics, methods=["GET"])]
 
-    async def _metrics(self, _: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
         """Answer a scrape with the bytes of `tallystick metrics`."""
-        minute = _minute()
+        minute, interrupts = _minute(), Interrupts()
         try:
-            told = await self._in_turn(is_slow=True, tell=lambda: self._scraped(minute))
+            told = await self._in_turn(
+                request, interrupts, is_slow=True, tell=lambda: self._scraped(minute, interrupts)
+            )
         except TallystickError as error:
             return failed(error)
         except OSError:
             return refused("unavailable")
         return Response(told.content, media_type=CONTENT_TYPE)
 
-    def _scraped(self, minute: datetime) -> Told:
+    def _scraped(self, minute: datetime, interrupts: Interrupts) -> Told:
         """Return the metrics; where nothing has changed within the minute they are not computed again."""
-        with self._publication.reading() as (tables, head):
+        with self._publication.reading(interrupts) as (tables, head):
             lag = self._lag(head)
             known = f"metrics {None if head.mark is None else head.mark.chain} {lag} {minute}"
             content = self._kept.get(known) or metrics_text(tables, lag, minute)
@@ -106,7 +109,12 @@ class Reads:
             asked = self._asked(question, request)
             stated = request.headers.get("if-none-match", "")
             try:
-                told = await self._in_turn(question.is_slow, lambda: self._told(question, asked, stated))
+                told = await self._in_turn(
+                    request,
+                    asked.interrupts,
+                    is_slow=question.is_slow,
+                    tell=lambda: self._told(question, asked, stated),
+                )
             except TallystickError as error:
                 return failed(error)
             except OSError:
@@ -119,8 +127,17 @@ class Reads:
         named = {name: Text(name, "").read(text) for name, text in request.path_params.items()}
         return Asked(self._settings, {**given(question.parameters, request.query_params), **named}, _minute())
 
-    async def _in_turn(self, is_slow: bool, tell: Callable[[], Told]) -> Told:
-        """Answer when it is its turn; what takes too long goes on until it ends, and nobody waits for it."""
+    async def _in_turn(
+        self, request: Request, interrupts: Interrupts, *, is_slow: bool, tell: Callable[[], Told]
+    ) -> Told:
+        """
+        Answer when it is its turn; what nobody waits for any more is ended, and has its turn until it has ended.
+
+        Raises:
+            RequestRefused: It was not its turn in time.
+            QuestionTooLong: The answer took too long.
+            ClientDisconnect: Who asked has gone.
+        """
         turn = self._turns[is_slow]
         try:
             async with asyncio.timeout(QUESTION_SECONDS_MAX):
@@ -135,16 +152,21 @@ class Reads:
                 done.exception()  # looked at, or it would be told with its text when nobody waits any more
 
         answering.add_done_callback(ended)
+        going = asyncio.ensure_future(_gone(request))
         try:
-            async with asyncio.timeout(QUESTION_SECONDS_MAX + _PATIENCE_SECONDS):
-                return await asyncio.shield(answering)
-        except TimeoutError:
-            raise QuestionTooLong from None
+            patience = QUESTION_SECONDS_MAX + _PATIENCE_SECONDS
+            done, _ = await asyncio.wait({answering, going}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            going.cancel()
+        if answering in done:
+            return answering.result()
+        interrupts.leave()
+        raise ClientDisconnect if going in done else QuestionTooLong
 
     def _told(self, question: Question, asked: Asked, stated: str) -> Told:
         if question.answer is not None:
             try:
-                with self._publication.reading() as (tables, head):
+                with self._publication.reading(asked.interrupts) as (tables, head):
                     return self._told_of(tables, _tag(question, asked, head), question.answer, asked, stated)
             except NothingPublished:
                 if question.without_tables is None:
@@ -160,6 +182,12 @@ class Reads:
         content = self._kept.get(tag) or _encoded(answer(asked, tables))
         self._kept.put(tag, content)
         return Told(content, tag)
+
+
+async def _gone(request: Request) -> None:
+    """Return once who asked has gone; a question has no body that could still come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _minute() -> datetime:

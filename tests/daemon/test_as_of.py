@@ -20,6 +20,7 @@ from daemon.beliefs import belief
 from daemon.bootstrap import open_log, refresh_and_publish, seen_files
 from daemon.cli import main
 from daemon.ingest import Ingest
+from daemon.interrupts import Interrupts
 from daemon.restatements import explained
 from daemon.scratch import scratch
 from daemon.settings import Settings
@@ -119,7 +120,7 @@ def test_causes_of_a_random_history_add_up(history: Settings) -> None:
         place.published.hardlink_to(history.state.published)
         with Tables(place.published) as tables:
             changed = restated(tables, None, None)
-        found = list(explained(history, changed, place))
+        found = list(explained(history, changed, place, Interrupts()))
 
     assert len(changed) == len(found) > 2
     assert {"late", "superseded"} <= {cause.cause for _, causes in found for cause in causes}

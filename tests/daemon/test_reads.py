@@ -1,5 +1,7 @@
 """The HTTP API as it reads: the very documents of the commands, of one published file each, or a plain refusal."""
 
+import asyncio
+import contextlib
 import json
 import os
 import re
@@ -20,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect
 
 from daemon import web
 from daemon.cli import main
@@ -27,6 +30,7 @@ from daemon.cursors import written
 from daemon.listings import LISTINGS
 from daemon.usage_verb import CLASSES, usage_document
 from daemon.web import publication as publishing
+from daemon.web import reads
 from daemon.web.openapi import component_of, document, path_of
 from daemon.web.pages import MEDIA_TYPES
 from daemon.web.parameters import given as given_words
@@ -746,7 +750,7 @@ def test_large_tables_are_settled_while_those_before_answer(host: Host, monkeypa
 
     fill(host)
     monkeypatch.setattr(publishing, "LARGE_BYTES", 1)
-    monkeypatch.setattr(publishing, "SETTLE_PAUSE_SECONDS_MAX", 0)
+    monkeypatch.setattr(publishing, "SETTLE_SHARE", 1)
     publication = Publication(host.state.published, lambda: False)
     publication.prepare()
     first = newest()
@@ -770,7 +774,7 @@ def test_damage_is_told_though_settled_tables_are_at_hand(host: Host, monkeypatc
     """
     fill(host)
     monkeypatch.setattr(publishing, "LARGE_BYTES", 1)
-    monkeypatch.setattr(publishing, "SETTLE_PAUSE_SECONDS_MAX", 0)
+    monkeypatch.setattr(publishing, "SETTLE_SHARE", 1)
     publication = Publication(host.state.published, lambda: False)
 
     def state() -> object:
@@ -785,22 +789,58 @@ def test_damage_is_told_though_settled_tables_are_at_hand(host: Host, monkeypatc
     until(lambda: state() is TablesUnusable, "the damage to be told")
 
 
+#: No machine answers it.
+ENDLESS = "SELECT count(*) FROM range(1000000000) AS a, range(1000) AS b"
+
+
 def test_what_takes_too_long_is_given_up(full: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Also in a connection that a question opened besides; the next one is answered as ever.
     """
-    endless = "SELECT count(*) FROM range(1000000000) AS a, range(1000) AS b"
     publication = Publication(full.state.published, lambda: False)
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "QUESTION_SECONDS_MAX", 0.1)
         with pytest.raises(QuestionTooLong), publication.reading() as (tables, _):
-            tables.rows(endless)
+            tables.rows(ENDLESS)
         with pytest.raises(QuestionTooLong), publication.reading() as (tables, _), tables.own() as own:
-            own.execute(endless)
+            own.execute(ENDLESS)
     with publication.reading() as (tables, head):
         assert head.seq == tables.head().seq
     with pytest.raises(QuestionTooLong), Publication(full.state.published, lambda: True).reading() as (tables, _):
-        tables.rows(endless)
+        tables.rows(ENDLESS)
+
+
+def test_a_question_ends_with_whoever_asked(full: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Nobody waits for an answer whose connection was closed: it is ended in the database, and the next one has its turn.
+    """
+    endless = Question("endless", "x/1", "x", "x", lambda _, tables: {"rows": tables.rows(ENDLESS)}, is_slow=True)
+    brief = Question("brief", "x/1", "x", "x", lambda _, tables: {"rows": tables.rows("SELECT 1 AS n")}, is_slow=True)
+    monkeypatch.setattr(reads, "QUESTIONS", (endless, brief))
+    routes = {route.path: route for route in reads.Reads(full.settings, lambda: False).routes()}
+
+    async def asked_of(name: str, *told: str) -> list[str]:
+        """Ask as a server does that hears *told* of its client, and return what was answered."""
+        sent: list[str] = []
+        heard = iter(told)
+
+        async def receive() -> dict[str, Any]:
+            if name == "brief":
+                await asyncio.Event().wait()  # it stays
+            return {"type": next(heard)}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        scope = {"type": "http", "method": "GET", "path": API + name, "headers": [], "query_string": b""}
+        with contextlib.suppress(ClientDisconnect):
+            await routes[API + name].app(scope | {"path_params": {}}, receive, send)
+        return sent
+
+    async def one_after_the_other() -> list[list[str]]:
+        return [await asked_of("endless", "http.request", "http.disconnect"), await asked_of("brief")]
+
+    assert [[], ["http.response.start", "http.response.body"]] == asyncio.run(one_after_the_other())
 
 
 def test_what_is_too_large_is_refused(full: Host) -> None:

@@ -1,17 +1,23 @@
 """Which totals changed since they were believed, by how much, and why."""
 
 import json
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 import pytest
 
 from daemon.bootstrap import open_log, refresh_and_publish
 from daemon.cli import main
 from daemon.inbox_client import submit, submit_all
+from daemon.interrupts import Interrupts
 from daemon.own_events import own_event
 from daemon.reconcile.fallbacks import restoring, superseding
+from daemon.restatements import restatements_document
 from daemon.web.openapi import document
+from daemon.window import window_of
+from projections.build import ProjectionUnusable
 from projections.catalog import layout
 from projections.read import Tables
 from state.evidence import Belief, BelievedTotals
@@ -203,3 +209,34 @@ def test_nothing_stated_is_no_good_news(host: Host, capsys: pytest.CaptureFixtur
     on(host, 20)
 
     assert 1 == asked(host, capsys)[0]
+
+
+@pytest.mark.parametrize("until", [None, "2026-11-24T13:00"])
+def test_the_evaluation_of_the_log_can_be_ended(host: Host, until: str | None) -> None:
+    """
+    By another thread, in the tables that are made for it too; nothing of them is left.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+    on(host, 21)
+    on(host, 22)
+    append(host.claude(), claude_line("msg_b", 7, second=1))
+    on(host, 23)
+    on(host, 24)
+    interrupts, is_done = Interrupts(), threading.Event()
+
+    def end_once_tables_are_made() -> None:
+        while not (is_done.is_set() or list(host.state.temporary.glob("scratch-*/projection.duckdb"))):
+            is_done.wait(0.001)
+        while not is_done.is_set():
+            interrupts.end()
+
+    ending = threading.Thread(target=end_once_tables_are_made)
+    ending.start()
+    try:
+        with pytest.raises((duckdb.InterruptException, ProjectionUnusable)):
+            restatements_document(host.settings, window_of(None, until, "UTC"), interrupts)
+    finally:
+        is_done.set()
+        ending.join()
+    assert [] == list(host.state.temporary.iterdir())
+    assert restatements_document(host.settings, window_of(None, until, "UTC"), Interrupts())["rows"]
