@@ -12,12 +12,14 @@ token, in every class; else it is unexplained, and what stands in the thread is 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 from daemon.exports.ccusage import AGENTS, TOKENS, UNKNOWN
+from daemon.exports.needle import without_needle
 from daemon.exports.peer import Peer
 from projections.read import Tables, plain
 
@@ -33,6 +35,7 @@ CLASSES: Final[Mapping[str, str]] = {
     "weaker_witness": "a line of the call that is a mere witness of it",
     "other_line": "the peer takes another line of the call than we do",
     "other_day": "the peer puts the call on the day of its richest line, we on that of its first",
+    "not_read": 'lines with a blank behind `"usage":`: the peer looks for these very bytes, and reads no other line',
     "not_a_line": "calls that no line of a log here states: programs' reports, what another host's log says",
     "file_gone": "calls whose file is not there any more: only our evidence has them",
     "not_counted_here": "statements that count nowhere here",
@@ -95,6 +98,10 @@ class Compared:
             if any(rest):
                 self.count(cell, UNEXPLAINED, rest)
 
+    def unexplained_cells(self) -> set[Cell]:
+        """Return where something is left that no class explains."""
+        return {cell for cell, classes in self.classes.items() if UNEXPLAINED in classes}
+
     def document(self) -> dict[str, Any]:
         """Return it for JSON; cells without a difference are not listed."""
         made = {class_ for each in self.classes.values() for class_, tokens in each.items() if any(tokens)}
@@ -134,8 +141,7 @@ def compared(tables: Tables, peer: Peer) -> dict[str, Any]:
     usage = tables.head()
     claude = _claude(tables, peer.report(AGENTS["claude_code"], "daily"))
     codex = _codex(tables, peer.report(AGENTS["codex"], "session"))
-    for each in (claude, codex):
-        each.explain_rest()
+    codex.explain_rest()
     return {
         "schema": SCHEMA,
         "peer": {"name": "ccusage", "version": version},
@@ -150,22 +156,44 @@ def compared(tables: Tables, peer: Peer) -> dict[str, Any]:
 
 def _claude(tables: Tables, report: Mapping[str, Any]) -> Compared:
     calls = {row["source_id"]: row for row in tables.rows(_CALLS)}
+    theirs = _of_days(report)
+    found = _followed(calls, tables.rows(_ENTRIES, {"unread": []}), theirs, set())
+    odd = found.unexplained_cells()
+    if not odd:
+        return found
+    # To look at every line would be to read all logs once more: only those where something is unexplained are.
+    lines = [row for row in tables.rows(_LINES, {"unread": []}) if _statement(row).cell in odd]
+    unread = without_needle(tables, [row["seq"] for row in lines])
+    again = _followed(calls, tables.rows(_ENTRIES, {"unread": sorted(unread)}), theirs, unread)
+    return again if len(again.unexplained_cells()) < len(odd) else found
+
+
+def _followed(
+    calls: Mapping[str, Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
+    theirs: dict[Cell, Vector],
+    unread: AbstractSet[int],
+) -> Compared:
+    """Follow the peer's rule over the lines that it counts, but for those that it has not read."""
     entries: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in tables.rows(_ENTRIES):
+    for row in rows:
         entries[row["source_id"]].append(row)
-    found = Compared("claude_code", _summed(map(_statement, calls.values())), _of_days(report), ("day", "model"))
-    for class_, sign, each in _differences(calls, entries):
+    found = Compared("claude_code", _summed(map(_statement, calls.values())), theirs, ("day", "model"))
+    for class_, sign, each in _differences(calls, entries, unread):
         found.add(each.cell, class_, each.tokens if sign > 0 else _minus(_NOTHING, each.tokens))
         found.entries[class_] += sign > 0 or class_ in _MISSING
+    found.explain_rest()
     return found
 
 
 #: Classes of what the peer does not count; all others are counted by the entries that it has.
-_MISSING: Final = frozenset({"not_a_line", "file_gone"})
+_MISSING: Final = frozenset({"not_a_line", "file_gone", "not_read"})
 
 
 def _differences(
-    calls: Mapping[str, Mapping[str, Any]], entries: Mapping[str, list[Mapping[str, Any]]]
+    calls: Mapping[str, Mapping[str, Any]],
+    entries: Mapping[str, list[Mapping[str, Any]]],
+    unread: AbstractSet[int],
 ) -> Iterator[tuple[str, int, Statement]]:
     """Yield what the peer counts more (1) and what it counts less (-1), each with its class."""
     for name in sorted({*calls, *entries}):
@@ -173,17 +201,20 @@ def _differences(
         counted = None
         if call is not None:
             counted = next((each for each in mine if each["seq"] == call["seq"]), mine[0] if mine else None)
-            yield from _pair(call, counted)
+            yield from _pair(call, counted, unread)
         for each in mine:
             if each is not counted:
                 reason = each["reason"] if each["reason"] in CLASSES else "not_counted_here"
                 yield reason, 1, _statement(each)
 
 
-def _pair(call: Mapping[str, Any], entry: Mapping[str, Any] | None) -> Iterator[tuple[str, int, Statement]]:
+def _pair(
+    call: Mapping[str, Any], entry: Mapping[str, Any] | None, unread: AbstractSet[int]
+) -> Iterator[tuple[str, int, Statement]]:
     ours = _statement(call)
     if entry is None:
-        yield ("file_gone" if call["is_gone"] else "not_a_line"), -1, ours
+        nowhere = "file_gone" if call["is_gone"] else "not_a_line"
+        yield "not_read" if call["seq"] in unread else nowhere, -1, ours
         return
     theirs = _statement(entry)
     if (ours.cell, ours.tokens) == (theirs.cell, theirs.tokens):
@@ -234,9 +265,8 @@ _CALLS: Final = """
     WHERE u.agent = 'claude_code'
 """
 
-#: The lines that the peer counts, by the rule of its daily report: a line without an id is a call of its own to it, and
-#: so are lines without a request at several times.
-_ENTRIES: Final = """
+#: The lines that it reads. What a parent says of the progress of a subagent is none of the subagent's own to it.
+_LINES: Final = """
     WITH present AS (
         SELECT source
         FROM high_water_marks
@@ -249,7 +279,7 @@ _ENTRIES: Final = """
             e.request_id,
             e.source_created_at AS at,
             e.model,
-            e.is_sidechain,
+            coalesce(e.is_sidechain, false) AND NOT (e.witness = 'progress' AND e.source_role = 'main') AS is_sidechain,
             e.input_tokens,
             e.output_tokens,
             e.cache_write_tokens,
@@ -266,14 +296,23 @@ _ENTRIES: Final = """
             AND e.witness IN ('transcript', 'progress')
             AND e.source IN (SELECT source FROM present)
             AND coalesce(s.reason, '') NOT IN ('same_line', 'reparsed')
-    ),
+            AND NOT list_contains($unread, e.seq)
+    )
+    SELECT *
+    FROM lines
+"""
+
+#: Those of them that it counts, by the rule of its daily report: a line without an id is a call of its own to it, and
+#: so are lines without a request at several times.
+_ENTRIES: Final = f"""
+    WITH lines AS ({_LINES}),
     ranked AS (
         SELECT
             *,
             row_number() OVER (
                 PARTITION BY source_id, request_id, session_id, apart, apart_at
                 ORDER BY
-                    coalesce(is_sidechain, false),
+                    is_sidechain,
                     coalesce(input_tokens, 0) + coalesce(output_tokens, 0) + coalesce(cache_write_tokens, 0)
                     + coalesce(cache_read_tokens, 0) DESC,
                     seq
@@ -284,7 +323,7 @@ _ENTRIES: Final = """
     FROM ranked
     WHERE place = 1
     ORDER BY source_id, seq
-"""
+"""  # noqa: S608 - constants
 
 
 # -- Codex: thread by thread ------------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ import pytest
 
 from daemon.exports.crosscheck import CLASSES
 from tests.daemon.conftest import SESSION, Host, claude_line, codex_lines
-from tests.daemon.taken import command, document
+from tests.daemon.taken import command, demo_host, document
 
 OTHER = "22222222-2222-4222-8222-222222222222"
+RECORDED = Path(__file__).parent / "fixtures" / "ccusage"
 DOCS = Path(__file__).parents[2] / "docs" / "exports.md"
 
 #: Answers as ccusage does; what it says is written beside it.
@@ -49,6 +50,11 @@ def of_agent(answer: dict[str, Any], agent: str) -> dict[str, Any]:
     classes = {each["class"]: each["total_tokens"] for each in found["classes"]}
     left = {"difference", "ours", "theirs"}
     return {name: found[name]["total_tokens"] for name in left} | {"classes": classes, "cells": found["cells"]}
+
+
+def compact(line: bytes) -> bytes:
+    """Return a line as Claude Code writes it: without blanks."""
+    return json.dumps(json.loads(line), separators=(",", ":")).encode() + b"\n"
 
 
 def test_what_both_count_alike_is_no_difference(host: Host, tmp_path: Path) -> None:
@@ -107,7 +113,7 @@ def test_differences_that_cancel_each_other_are_not_hidden(host: Host, tmp_path:
     """
     The same total on another day is two differences, and exit code 1.
     """
-    host.claude().write_bytes(claude_line("msg_a", 90))
+    host.claude().write_bytes(compact(claude_line("msg_a", 90)))
     host.ingest()
     program = peer(tmp_path, [day("2026-11-03", 10, 90)])
 
@@ -150,6 +156,73 @@ def test_a_file_that_is_gone_is_only_in_our_evidence(host: Host, tmp_path: Path)
     found = of_agent(document(host, "crosscheck", "ccusage", "--command", program, "--json"), "claude_code")
 
     assert {"file_gone": -100} == found["classes"]
+
+
+def test_a_line_with_blanks_is_not_read_by_the_peer(host: Host, tmp_path: Path) -> None:
+    """
+    It says the same to us. Only where that is the difference to the token is it the reason.
+    """
+    host.claude().write_bytes(compact(claude_line("msg_a", 90)) + claude_line("msg_b", 5, second=1))
+    host.ingest()
+    told = [
+        of_agent(
+            json.loads(command(host, "crosscheck", "ccusage", "--command", program, "--json").stdout), "claude_code"
+        )
+        for program in (peer(tmp_path, [day("2026-11-01", 10, output)]) for output in (90, 91))
+    ]
+
+    assert [{"not_read": -15}, {"unexplained": -14}] == [each["classes"] for each in told]
+
+
+def test_progress_of_a_subagent_is_its_parents_to_the_peer(host: Host, tmp_path: Path) -> None:
+    """
+    It prefers what is no subagent's own, though that says less: an early figure, which the subagent corrects.
+    """
+    own: dict[str, Any] = {"isSidechain": True, "agentId": "a1", "requestId": "r"}
+    last = json.loads(claude_line("msg_a", 90, second=2, **own))
+    early = json.loads(claude_line("msg_a", 1, second=1, requestId="r"))
+    inner = {name: early[name] for name in ("type", "timestamp", "uuid", "requestId", "message")}
+    outer = {name: early[name] for name in ("sessionId", "timestamp", "cwd", "version")}
+    progress = {
+        **outer,
+        "type": "progress",
+        "uuid": "p",
+        "isSidechain": False,
+        "data": {"agentId": "a1", "message": inner},
+    }
+    host.claude().write_bytes(json.dumps(progress).encode() + b"\n")
+    subagent = host.claude().with_suffix("") / "subagents" / "agent-a1.jsonl"
+    subagent.parent.mkdir(parents=True)
+    subagent.write_bytes(json.dumps(last).encode() + b"\n")
+    host.ingest()
+    program = peer(tmp_path, [day("2026-11-01", 10, 1)])
+
+    found = of_agent(document(host, "crosscheck", "ccusage", "--command", program, "--json"), "claude_code")
+
+    assert (100, 11, {"other_line": -89}) == (found["ours"], found["theirs"], found["classes"])
+
+
+def test_every_difference_of_the_demo_is_explained(tmp_path: Path) -> None:
+    """
+    What ccusage 20.0.24 says of the demo's logs was recorded: `ccusage claude daily` and `ccusage codex session`.
+    """
+    host = demo_host(tmp_path)
+    days, threads = (json.loads((RECORDED / f"demo.{name}.json").read_text()) for name in ("claude", "codex"))
+    program = peer(tmp_path, days["daily"], threads["sessions"])
+
+    answer = document(host, "crosscheck", "ccusage", "--command", program, "--json")
+
+    claude, codex = (of_agent(answer, agent) for agent in ("claude_code", "codex"))
+    assert {"copy": 115_315, "repeat": 2_541, "other_line": -450, "other_day": 0, "not_read": -28_170} == claude[
+        "classes"
+    ]
+    assert {
+        "several_files": 9_416,
+        "stale_total": 10_522,
+        "no_increase": 88_000,
+        "in_ledger": -11_534,
+        "only_here": -16_643,
+    } == codex["classes"]
 
 
 def test_threads_are_compared_one_by_one(host: Host, tmp_path: Path) -> None:
