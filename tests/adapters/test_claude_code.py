@@ -558,3 +558,14 @@ def test_no_text_decides_what_a_line_is():
     content = [{"type": "tool_use", "input": {"text": '"id":null,"usage":{"output_tokens":999}', "usage": USAGE}}]
 
     assert call(line()) == call(line(content=content))
+
+
+@pytest.mark.parametrize("name", ["msg_01AbCdEfGh", "msg_bdrk_01AbCd", "msg_vrtx_01AbCd", "chatcmpl-7", "msg_a"])
+@pytest.mark.parametrize("request_id", [None, "req_011CabcDEF"])
+def test_no_shape_of_an_id_is_taken_for_a_provider(name, request_id):
+    """
+    Nobody promises what an id looks like, and gateways make up their own: docs/counting.md says why it stays null.
+    """
+    stated = call(line(id=name, requestId=request_id))
+
+    assert (name, None) == (stated.source_id, stated.model_provider)
