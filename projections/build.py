@@ -154,7 +154,7 @@ class Projection:
                 if relation.refresh == "part" or is_left_out:
                     continue
                 kind = {"view": "VIEW", "step": "TEMP TABLE"}.get(relation.refresh, "TABLE")
-                self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.statement}")
+                self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.definition}")
                 if relation.name == "events":
                     self._stage_events(-1)
                 elif relation.name == "thread_statements":

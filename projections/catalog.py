@@ -79,6 +79,19 @@ class Relation:
         return f"WITH {', '.join(queries)} FROM {self.name}"
 
     @property
+    def definition(self) -> str:
+        """
+        What its table or view is created as.
+
+        A statement that brings its views is stored as text and parsed when somebody asks. The database reads every view
+        whenever it is opened, and a long statement, node by node, costs more than most questions.
+        """
+        if not self.brings_its_views:
+            return self.statement
+        text = self.statement.replace("'", "''")
+        return f"FROM query('{text}')"
+
+    @property
     def is_table(self) -> bool:
         """Whether its rows are stored."""
         return self.refresh in ("append", "replace")

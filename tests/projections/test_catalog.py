@@ -54,7 +54,7 @@ def test_what_a_view_brings_stands_in_it_once() -> None:
 
 def test_a_view_says_the_same_whether_it_brings_its_views_or_asks_for_them(ledger: Ledger) -> None:
     """
-    What is planned once and what is planned wherever it is read comes to the same rows.
+    What is planned once and what is planned wherever it is read comes to the same rows; so does what is stored as text.
     """
 
     def counted(query: str) -> tuple[int, object]:
@@ -65,6 +65,7 @@ def test_a_view_says_the_same_whether_it_brings_its_views_or_asks_for_them(ledge
 
     found = {each.name: counted(each.statement) for each in plain}
 
+    assert {each.name: counted(f"FROM {each.name}") for each in plain} == found
     assert {each.name: counted(each.sql) for each in plain} == found
     assert {"estimates", "fallbacks", "tasks", "usage_estimated", "usage_parts"} <= {
         name for name, (count, _) in found.items() if count
