@@ -4,8 +4,10 @@ Homes as agents leave them, and what the product says of them.
 
 import copy
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 
 import pytest
 import zstandard
@@ -28,18 +30,51 @@ CODEX = ("cache_read_tokens", "output_tokens", "reasoning_tokens")
 
 class Counted:
     """
-    What the product says of a home, or of one house of a street.
+    What the product says of a home, or of one house of a street; asked when a test looks at it.
+
+    Args:
+        published: Tables that nobody replaces any more.
+        timezone: Decides what a day is.
     """
 
-    def __init__(self, tables, timezone="UTC"):
+    def __init__(self, published, timezone="UTC"):
+        self._published = published
+        self._timezone = timezone
+
+    @cached_property
+    def document(self):
         asked = ("agent", "session", "model", "day", "branch")
-        self.document = usage_document(tables, asked, Window(timezone=timezone), ())
-        self.rows = [row for row in self.document["rows"] if row["measurement"] == "measured"]
-        self.calls = tables.rows("SELECT * FROM usage_measured ORDER BY called_at, source_id")
-        self.superseded = tables.rows("SELECT * FROM usage_superseded ORDER BY seq")
-        self.checks = tables.rows("SELECT * FROM reconciliation WHERE reason NOT IN ('unmetered', 'no_own_total')")
-        self.sessions = tables.rows("SELECT * FROM sessions ORDER BY session_id")
-        self.facts = {name: sorted(map(repr, tables.rows(query))) for name, query in FACTS.items()}
+        with Tables(self._published) as tables:
+            return usage_document(tables, asked, Window(timezone=self._timezone), ())
+
+    @cached_property
+    def rows(self):
+        return [row for row in self.document["rows"] if row["measurement"] == "measured"]
+
+    @cached_property
+    def calls(self):
+        return self._asked("SELECT * FROM usage_measured ORDER BY called_at, source_id")
+
+    @cached_property
+    def superseded(self):
+        return self._asked("SELECT * FROM usage_superseded ORDER BY seq")
+
+    @cached_property
+    def checks(self):
+        return self._asked("SELECT * FROM reconciliation WHERE reason NOT IN ('unmetered', 'no_own_total')")
+
+    @cached_property
+    def sessions(self):
+        return self._asked("SELECT * FROM sessions ORDER BY session_id")
+
+    @cached_property
+    def facts(self):
+        with Tables(self._published) as tables:
+            return {name: sorted(map(repr, tables.rows(query))) for name, query in FACTS.items()}
+
+    def _asked(self, query):
+        with Tables(self._published) as tables:
+            return tables.rows(query)
 
     def of(self, number):
         """
@@ -109,6 +144,8 @@ class Live:
     """
 
     def __init__(self, folder, zone="UTC"):
+        self._folder = folder
+        self._readings = 0
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.settings = Settings(self.home, StatePaths(folder / "state"), zone, "host")
@@ -136,8 +173,10 @@ class Live:
         """
         seen = seen_files(self.settings)
         catch_up(self.settings, seen[::-1] if is_reversed else seen)
-        with Tables(self.settings.state.published) as tables:
-            return Counted(tables, timezone)
+        self._readings += 1
+        kept = self._folder / f"reading-{self._readings}.duckdb"
+        os.link(self.settings.state.published, kept)  # the next reading publishes another file in its place
+        return Counted(kept, timezone)
 
 
 class Home:
