@@ -3,9 +3,12 @@ The demo agrees with itself, and fails when a bundled number changes.
 """
 
 import importlib.util
+import io
 import json
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import zstandard
@@ -35,6 +38,27 @@ def home(tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     return copy
+
+
+class Shown(NamedTuple):
+    """
+    What an operator's first command came to.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def shown() -> Shown:
+    """
+    Run the demo once for all who look at what it shows.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = demo(as_json=False)
+    return Shown(code, out.getvalue(), err.getvalue())
 
 
 def bundled(folder: Path = HOME) -> list[Path]:
@@ -67,24 +91,18 @@ def strings(document: object) -> Iterator[str]:
             yield from strings(value)
 
 
-def test_demo_agrees_with_its_declared_calls(capsys):
+def test_demo_agrees_with_its_declared_calls(shown):
     """
     An operator's first command ends with a sentence that all numbers agree, and with 0.
     """
-    code = demo(as_json=False)
-
-    out, err = capsys.readouterr()
-    assert (0, "") == (code, err)
-    assert "demo: all numbers agree" in out
+    assert (0, "") == (shown.code, shown.err)
+    assert "demo: all numbers agree" in shown.out
 
 
-def test_demo_shows_what_an_operator_asks(capsys):
+def test_demo_shows_what_an_operator_asks(shown):
     """
     Totals name their class; what was not counted, how fresh it is and what is imperfect stand beside them.
     """
-    demo(as_json=False)
-
-    out = capsys.readouterr().out
     for fact in (
         "measured",
         "poorer",
@@ -95,29 +113,25 @@ def test_demo_shows_what_an_operator_asks(capsys):
         "progress_only",
         "unmetered",
     ):
-        assert fact in out
-    assert "9 + 14208 + 7412 + 641" in out  # the explained call, read again at its byte range
-    assert [] == [line for line in out.splitlines() if len(line) > 100]
+        assert fact in shown.out
+    assert "9 + 14208 + 7412 + 641" in shown.out  # the explained call, read again at its byte range
+    assert [] == [line for line in shown.out.splitlines() if len(line) > 100]
 
 
-def test_demo_knows_every_reason_and_flag_it_shows(capsys):
+def test_demo_knows_every_reason_and_flag_it_shows(shown):
     """
     No row of the demo is left without its sentence.
     """
-    demo(as_json=False)
-
-    assert [] == [line for line in capsys.readouterr().out.splitlines() if line.endswith("  -")]
+    assert [] == [line for line in shown.out.splitlines() if line.endswith("  -")]
 
 
-def test_demo_says_the_same_twice(capsys):
+def test_demo_says_the_same_twice(shown, capsys):
     """
     Its clock stands still, so that two runs can be compared.
     """
     demo(as_json=False)
-    first = capsys.readouterr().out
-    demo(as_json=False)
 
-    assert first == capsys.readouterr().out
+    assert shown.out == capsys.readouterr().out
 
 
 def test_demo_in_json_is_one_document(capsys):
