@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from adapters.contract import Adapter, Header, Root
 from adapters.registry import installed, registered, same_names, what_is_wrong
 from daemon import show
-from daemon.bootstrap import further, open_log, refresh_and_publish
+from daemon.bootstrap import further, open_log
 from daemon.conformance import Finding, Piece, findings, recognised
 from daemon.databases import Database, DatabaseDenied
 from daemon.discover import Found, places, sweep
@@ -23,8 +23,8 @@ from daemon.documents import DOCUMENT_BYTES_MAX
 from daemon.ingest import Ingest
 from daemon.settings import Settings
 from daemon.tail import SourceFile
-from projections.hashes import facts_hash
-from projections.read import Tables
+from projections.build import Projection
+from projections.hashes import FACTS_ASK, facts_hash
 from state.errors import TallystickError
 from state.paths import StatePaths
 
@@ -225,25 +225,38 @@ def _rows(query: str, path: Path) -> Iterator[Piece]:
 def _says_the_same_in_steps(settings: Settings, adapter: Adapter, header: Header, path: Path) -> bool:
     """Ingest a copy at once, and another in two steps with a restart between; compare what the tables say."""
     with TemporaryDirectory(prefix="tallystick-") as directory:
-        at_once = _facts(settings, adapter, header, path, Path(directory) / "once", [1.0])
-        in_steps = _facts(settings, adapter, header, path, Path(directory) / "steps", [0.4, 1.0])
-    return at_once == in_steps
+        at_once, in_steps = _states(Path(directory), "once", "steps")
+        return _facts(settings, adapter, header, path, at_once, [1.0]) == _facts(
+            settings, adapter, header, path, in_steps, [0.4, 1.0]
+        )
+
+
+def _states(directory: Path, *names: str) -> list[StatePaths]:
+    """Make state directories with empty tables: of the views those that facts are asked of, made once and copied."""
+    states = [StatePaths(directory / name / "state") for name in names]
+    first = states[0]
+    for state in states:
+        state.create()
+    Projection.scratch(first, first.log_directory, FACTS_ASK).close()
+    for state in states[1:]:
+        shutil.copyfile(first.projection, state.projection)
+    return states
 
 
 def _facts(
-    settings: Settings, adapter: Adapter, header: Header, path: Path, directory: Path, parts: Sequence[float]
+    settings: Settings, adapter: Adapter, header: Header, path: Path, state: StatePaths, parts: Sequence[float]
 ) -> str:
-    directory.mkdir()
-    copy = directory / path.name
-    own = settings._replace(state=StatePaths(directory / "state"))
+    copy = state.root.parent / path.name
+    own = settings._replace(state=state)
     for part in parts:
         _copied(adapter, path, copy, part)
         seen = Found(str(copy), adapter, header, copy.stat())
         with open_log(own) as log:
             Ingest(log, lambda: datetime.now(UTC)).run([seen])
-            refresh_and_publish(own)
-    with Tables(own.state.published) as tables:
-        return facts_hash(tables.connection)
+            with Projection.open(state) as projection:
+                projection.refresh(state.log_directory)
+                facts = facts_hash(projection.connection)
+    return facts
 
 
 def _copied(adapter: Adapter, path: Path, copy: Path, part: float) -> None:

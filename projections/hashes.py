@@ -7,6 +7,7 @@ would cancel a row that is there twice.
 """
 
 import hashlib
+import re
 from typing import Final
 
 import duckdb
@@ -58,6 +59,9 @@ FACTS: Final[dict[str, str]] = {
     """,
     "sessions": "SELECT agent, session_id, is_metered FROM sessions",
 }
+
+#: Every word of these questions; the tables and views among them are what they ask.
+FACTS_ASK: Final = frozenset(re.findall(r"\w+", " ".join(FACTS.values())))
 
 
 def tables_hash(connection: duckdb.DuckDBPyConnection) -> str:

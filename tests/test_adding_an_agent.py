@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli import main
+
 TOP = Path(__file__).parent.parent
 GUIDE = (TOP / "docs" / "adding-an-agent.md").read_text("utf-8")
 TALLYSTICK = Path(sys.executable).with_name("tallystick")
@@ -152,22 +154,30 @@ def test_two_adapters_of_one_name_are_an_error(desk: Path) -> None:
         (("identity(stem))", "None)"), "session:"),
     ],
 )
-def test_the_kit_finds_what_an_adapter_breaks(desk: Path, change: tuple[str, str], finding: str | None) -> None:
+def test_the_kit_finds_what_an_adapter_breaks(
+    desk: Path,
+    change: tuple[str, str],
+    finding: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """
     Each check of the kit can fail, and only an adapter that breaks its promise makes it.
     """
     text = (desk / "tern.py").read_text()
     assert change[0] in text
     (desk / "tern.py").write_text(text.replace(*change))
-    (desk / "sample/.tern/logs/s-0002.jsonl").write_text(
+    sample = "sample/.tern/logs/s-0002.jsonl"
+    (desk / sample).write_text(
         '{"type": "answer", "id": "a-9", "at": "2026-11-01T10:00:00Z", "model": "a m\\u00f6del", "usage": {"in": 1}}\n'
     )
 
-    command, _ = shown("run")
-    done = run(desk, *command, "sample/.tern/logs/s-0002.jsonl")
+    monkeypatch.chdir(desk)
+    code = main(["adapters", "check", "--module", "tern.py", sample, "--state-dir", "state"])
 
-    assert (finding is not None) == (done.returncode == 1), done.stdout + done.stderr
-    assert finding is None or f"    {finding}" in done.stdout
+    told = capsys.readouterr().out
+    assert (finding is not None) == (code == 1), told
+    assert finding is None or f"    {finding}" in told
 
 
 @pytest.mark.parametrize(
