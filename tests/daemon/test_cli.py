@@ -1,16 +1,19 @@
-"""The commands as an operator or a script sees them: real processes, their output and their exit codes."""
+"""The commands as an operator or a script sees them: their output and their exit codes."""
 
+import io
 import json
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -65,12 +68,46 @@ ADAPTER = Toy()
 '''
 
 
-def run(host: Host, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    place = ["--home", str(host.home), "--state-dir", str(host.state.root)]
-    environment = os.environ | {"TZ": "UTC"}
-    return subprocess.run(
-        [TALLYSTICK, *arguments, *place], capture_output=True, text=True, env=environment, check=False, **options
-    )
+class Done(NamedTuple):
+    """
+    What became of a command, under the names that a process has for it.
+    """
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+
+
+def place(host: Host) -> list[str]:
+    return ["--home", str(host.home), "--state-dir", str(host.state.root)]
+
+
+def run(host: Host, *arguments: str, input: str = "") -> Done:  # noqa: A002 - as subprocess.run has it
+    """
+    Run a command in this process: what it says and returns is that of a process of its own, which takes longer.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        try:
+            code = main([*arguments, *place(host)])
+        except SystemExit as ended:  # the parser's own end
+            code = int(ended.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def process(host: Host, *arguments: str, **options: Any) -> Done:
+    """
+    Run a command as a process of its own.
+    """
+    command = [TALLYSTICK, *arguments, *place(host)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def document(host: Host, *arguments: str) -> dict[str, Any]:
@@ -89,6 +126,14 @@ def three_agents(host: Host) -> Host:
     host.gptme().write_bytes(gptme_lines([3]))
     host.ingest()
     return host
+
+
+def test_a_process_says_what_its_command_says(three_agents: Host) -> None:
+    """
+    Output, errors and exit code leave it as they are: what the other tests ask of a command holds for a process.
+    """
+    for arguments in (("usage", "--by", "agent"), ("usage", "--by", "colour"), ("frobnicate",), ("sessions", "nobody")):
+        assert run(three_agents, *arguments) == process(three_agents, *arguments), arguments
 
 
 def test_usage_json_keeps_its_contract(three_agents: Host) -> None:
@@ -196,7 +241,7 @@ def test_a_second_writer_is_refused_with_the_first_ones_pid(three_agents: Host) 
     from daemon.bootstrap import open_log
 
     with open_log(three_agents.settings):
-        done = run(three_agents, "ingest")
+        done = process(three_agents, "ingest")
 
     assert 3 == done.returncode
     assert str(os.getpid()) in done.stderr
@@ -363,10 +408,8 @@ def test_output_that_nobody_can_take_is_no_traceback(three_agents: Host, target:
     A full disk behind a redirection, or no stdout at all: one line on stderr and exit 3.
     """
     redirect = f"> {target}" if target else ">&-"
-    place = f"--home {three_agents.home} --state-dir {three_agents.state.root}"
-    done = subprocess.run(
-        ["sh", "-c", f"{TALLYSTICK} usage {place} {redirect}"], capture_output=True, text=True, check=False
-    )
+    command = shlex.join([TALLYSTICK, "usage", *place(three_agents)])
+    done = subprocess.run(["sh", "-c", f"{command} {redirect}"], capture_output=True, text=True, check=False)
 
     assert 3 == done.returncode
     assert "cannot read or write" in done.stderr
@@ -378,7 +421,7 @@ def test_what_is_written_is_the_owners_to_read(host: Host) -> None:
     Log and tables hold paths and branches: no other user of the machine reads them, whatever the umask was.
     """
     host.claude().write_bytes(claude_line("msg_a", 5))
-    run(host, "ingest")
+    assert 0 == process(host, "ingest").returncode
 
     open_to_others = [path for path in host.state.root.rglob("*") if path.stat().st_mode & 0o077]
     assert [] == open_to_others
@@ -407,9 +450,8 @@ def test_one_file_adds_an_agent(host: Host, tmp_path: Path) -> None:
         f"import sys, adapters; adapters.__path__.append({str(tmp_path / 'more')!r});"
         "from daemon.cli import main; sys.exit(main())"
     )
-    place = ["--home", str(host.home), "--state-dir", str(host.state.root)]
 
-    subprocess.run([sys.executable, "-c", script, "ingest", *place], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", script, "ingest", *place(host)], check=True, capture_output=True)
 
     assert [("toy", 42)] == [(row["agent"], row["output_tokens"]) for row in host.usage()["rows"]]
 
@@ -420,7 +462,7 @@ def test_progress_with_bytes_is_shown_on_a_terminal_only(three_agents: Host) -> 
     """
     leader, follower = pty.openpty()
     fresh = ["--home", str(three_agents.home), "--state-dir", str(three_agents.state.root) + "2"]
-    process = subprocess.Popen([TALLYSTICK, "ingest", *fresh], stdout=subprocess.PIPE, stderr=follower)
+    watched = subprocess.Popen([TALLYSTICK, "ingest", *fresh], stdout=subprocess.PIPE, stderr=follower)
     os.close(follower)
     seen = b""
     try:
@@ -428,10 +470,10 @@ def test_progress_with_bytes_is_shown_on_a_terminal_only(three_agents: Host) -> 
             seen += chunk
     except OSError:  # the terminal is gone when its last user is
         pass
-    process.wait()
+    watched.wait()
 
     assert b"bytes" in seen or b"kB" in seen
-    assert "" == run(three_agents, "ingest").stderr
+    assert "" == process(three_agents, "ingest").stderr
 
 
 @pytest.mark.skipif(
@@ -451,14 +493,14 @@ def test_a_directory_that_may_not_be_read_is_counted(three_agents: Host) -> None
     state.mkdir()
     state.chmod(0o777)
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", TALLYSTICK, "ingest", "--json"]
-    place = ["--home", str(three_agents.home), "--state-dir", str(state / "s")]
+    own = ["--home", str(three_agents.home), "--state-dir", str(state / "s")]
     environment = {"PATH": os.environ["PATH"], "HOME": str(three_agents.home)}
 
-    denied = subprocess.run([*command, *place], capture_output=True, text=True, env=environment, check=False)
+    denied = subprocess.run([*command, *own], capture_output=True, text=True, env=environment, check=False)
     if "Permission denied" in denied.stderr and not denied.stdout:
         pytest.skip("the environment itself cannot be read by another user")
     closed.chmod(0o755)
-    allowed = subprocess.run([*command, *place], capture_output=True, text=True, env=environment, check=False)
+    allowed = subprocess.run([*command, *own], capture_output=True, text=True, env=environment, check=False)
 
     assert (1, 0) == (denied.returncode, allowed.returncode)
     assert [(str(closed), "permission")] == [

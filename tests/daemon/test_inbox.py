@@ -36,7 +36,7 @@ from projections.catalog import relations
 from state.evidence import KINDS, MESSAGES
 from state.segment import EVENT_BYTES_MAX
 from tests.daemon.conftest import Host, claude_line
-from tests.daemon.test_cli import TALLYSTICK, run
+from tests.daemon.test_cli import TALLYSTICK, Done, process, run
 
 #: The relations that are made of messages.
 OURS = {
@@ -1081,7 +1081,7 @@ def test_a_full_disk_is_told_to_the_producer(host: Host) -> None:
     body = json.dumps(TASK)
     host.state.create()
 
-    full = run(host, "inbox", "submit", "--kind", "task", "-", input=body, preexec_fn=no_room)
+    full = process(host, "inbox", "submit", "--kind", "task", "-", input=body, preexec_fn=no_room)
 
     assert (3, "") == (full.returncode, full.stdout)
     assert "could not be made durable" in full.stderr
@@ -1122,7 +1122,7 @@ def test_a_disk_that_is_full_at_the_commit_loses_no_message(host: Host) -> None:
     for number in range(3):
         tell(host, TASK | {"task_id": f"T-{number}"})
 
-    full = run(host, "ingest", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    full = process(host, "ingest", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
 
     assert 3 == full.returncode
     assert 3 == len(waiting(host))
@@ -1260,7 +1260,7 @@ def test_no_text_of_a_message_leaves_its_file(host: Host, capfd: pytest.CaptureF
                     producer=content["producer"],
                     key=CANARY,
                 )
-            done.append(subprocess.CompletedProcess([], 2, "", f"{refused.value} {refused.value!r}"))
+            done.append(Done(2, "", f"{refused.value} {refused.value!r}"))
     body = json.dumps(TASK | {CANARY: CANARY})
     done.append(run(host, "inbox", "submit", "--kind", "task", "-", input=body))
     done.append(run(host, "inbox", "submit", "--kind", "task", "-", input=body[:-5]))

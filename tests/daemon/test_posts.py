@@ -1,7 +1,6 @@
 """From what callers write to one canonical message: names, defaults, and what is the same statement."""
 
 import json
-import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,7 @@ from daemon.message_keys import registration_key, task_key, token_key
 from daemon.posts import PostRefused, sealed_posts
 from tests.daemon.conftest import Host
 from tests.daemon.live import daemon
-from tests.daemon.test_cli import run
+from tests.daemon.test_cli import Done, run
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RAW = {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 5}
@@ -289,7 +288,7 @@ def test_token_add_waits_for_the_outcome(host: Host) -> None:
     """
     text = json.dumps(MEASURED)
 
-    def add(wait: str) -> subprocess.CompletedProcess[str]:
+    def add(wait: str) -> Done:
         return run(host, "token", "add", "-", "--wait", wait, input=text)
 
     told = [add("0")]
