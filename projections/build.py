@@ -132,7 +132,8 @@ class Projection:
         """
         Make every table anew, from the very statements that will fill it: empty, but for what was retired.
 
-        *views* are those that are made, null for all.
+        *views* are those that are made, null for all. One that is there already stays: it says the same of the new
+        tables, and to bind all views takes longer than everything else here.
 
         Raises:
             LogBroken: What was retired is not known any more, as a tombstone is damaged.
@@ -141,6 +142,7 @@ class Projection:
         kept = [line for each in retired for line in each.kept]
         with self._transaction(), NewLines(self._temporary, (), kept) as lines:
             self._drop()
+            there = self._views()
             self.connection.execute(
                 "CREATE TABLE projection (layout VARCHAR, tombstone VARCHAR, log_id VARCHAR, seq BIGINT, "
                 "chain VARCHAR, segment BIGINT, end_offset_bytes BIGINT)"
@@ -151,7 +153,7 @@ class Projection:
             self._hand_over("tombstones", RETIRED, retired_rows(retired))
             for relation in relations():
                 is_left_out = relation.refresh == "view" and views is not None and relation.name not in views
-                if relation.refresh == "part" or is_left_out:
+                if relation.refresh == "part" or is_left_out or relation.name in there:
                     continue
                 kind = {"view": "VIEW", "step": "TEMP TABLE"}.get(relation.refresh, "TABLE")
                 self.connection.execute(f"CREATE {kind} {relation.name} AS {relation.definition}")
@@ -162,12 +164,16 @@ class Projection:
             self._drop_steps()
 
     def _drop(self) -> None:
-        """Remove every table and view; there are none in a new database."""
+        """Remove every table; there is none in a new database."""
         for relation in reversed(relations()):
-            if relation.refresh not in ("step", "part"):
-                kind = "VIEW" if relation.refresh == "view" else "TABLE"
-                self.connection.execute(f"DROP {kind} IF EXISTS {relation.name}")
+            if relation.is_table:
+                self.connection.execute(f"DROP TABLE IF EXISTS {relation.name}")
         self.connection.execute("DROP TABLE IF EXISTS projection")
+
+    def _views(self) -> frozenset[str]:
+        """Return the views that are there; of another layout there is none, as such a database is never opened."""
+        found = self.connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal AND NOT temporary")
+        return frozenset(name for (name,) in found.fetchall())
 
     def mark(self) -> Mark | None:
         """Return the place in the log up to which the tables hold everything; ``None`` when they are empty."""

@@ -28,6 +28,7 @@ from state.sealing import compress
 from state.tombstones import RETIRED_CLASSES, tombstones
 from state.walk import header_of, segments
 from tests.projections.ledger import Ledger, call, checkout, commit, declare, named, register, report, rules, tokens
+from tests.templates import begin_with_empty_tables
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -176,7 +177,7 @@ class Days:
         Say what tables hold that are made from a copy of the log alone.
         """
         shutil.rmtree(folder, ignore_errors=True)
-        StatePaths(folder).create()
+        begin_with_empty_tables(StatePaths(folder))
         shutil.copytree(self.paths.log_directory, folder / "log", dirs_exist_ok=True)
         return self.hash(folder)
 
