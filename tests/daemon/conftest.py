@@ -85,6 +85,15 @@ class Host:
         with Tables(self.state.published) as tables:
             return facts_hash(tables.connection), tables_hash(tables.connection)
 
+    def facts_hash(self) -> str:
+        with Tables(self.state.published) as tables:
+            return facts_hash(tables.connection)
+
+    def tables_hash(self) -> str:
+        """Return the hash of every stored row; what facts and views say is computed from these alone."""
+        with Tables(self.state.published) as tables:
+            return tables_hash(tables.connection)
+
     def changes(self) -> list[str]:
         """Return what happened to sources, in order; a missing root is no news."""
         found = self.rows("SELECT change FROM events WHERE kind = 'source' AND change <> 'missing' ORDER BY seq")

@@ -152,14 +152,14 @@ def test_a_time_means_the_last_commit_until_then(lived: Host, capsys: pytest.Cap
     """
     The answer names the event and the time that it is of, and that today's rules are; the tables stay as they are.
     """
-    before = lived.hashes()
+    before = lived.tables_hash()
     document, said = usage(lived, capsys, "2026-11-21T13:00")
 
     assert 2 == document["totals"]["measured"]["calls"]
     assert ("2026-11-21T13:00", "2026-11-21T12:00:00.000Z") == (document["as_of"]["asked"], document["as_of"]["at"])
     assert "counted by today's rules" in said
     assert "nothing was committed after" not in said
-    assert before == lived.hashes()
+    assert before == lived.tables_hash()
 
 
 def test_a_time_behind_the_head_is_answered_with_the_head(lived: Host, capsys: pytest.CaptureFixture[str]) -> None:

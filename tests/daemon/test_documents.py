@@ -293,10 +293,10 @@ def test_a_newer_parser_retires_items_it_does_not_see(host: Host, path: Path) ->
     look(host, adapter=NewerNotebook())
 
     assert (2, 3) == host.totals()
-    incremental = host.hashes()
+    incremental = host.tables_hash()
     with open_log(host.settings):
         refresh_and_publish(host.settings, anew=True)
-    assert incremental == host.hashes()
+    assert incremental == host.tables_hash()
 
 
 def test_a_running_total_that_is_rewritten_counts_as_it_stands(host: Host, path: Path) -> None:
@@ -309,10 +309,10 @@ def test_a_running_total_that_is_rewritten_counts_as_it_stands(host: Host, path:
     look(host, adapter=Meter())
 
     assert 400 == host.totals()[1]
-    incremental = host.hashes()
+    incremental = host.tables_hash()
     with open_log(host.settings):
         refresh_and_publish(host.settings, anew=True)
-    assert incremental == host.hashes()
+    assert incremental == host.tables_hash()
 
 
 def test_document_and_database_state_one_call(host: Host) -> None:
@@ -369,12 +369,12 @@ def is_the_same_as_read_at_once(root: Path, steps: Any) -> None:
             remembered = Remembered()
     path.write_bytes(thread(messages))
     look(host, remembered)
-    incremental = host.hashes()[0]
+    incremental = host.facts_hash()
 
     shutil.rmtree(host.state.root)
     look(host)
 
-    assert incremental == host.hashes()[0]
+    assert incremental == host.facts_hash()
 
 
 #: A folder for each example is made by the test itself, and looks take longer than hypothesis expects.

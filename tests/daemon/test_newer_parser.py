@@ -54,10 +54,10 @@ def test_an_over_count_does_not_stay_for_ever(host: Host) -> None:
     assert (3, 14 + 250) == host.totals()
     assert {"reparsed"} == {row["reason"] for row in host.rows("SELECT reason FROM superseded")}
     assert 2 == host.changes().count("reparsed")
-    incremental = host.hashes()
+    incremental = host.tables_hash()
     with open_log(host.settings):
         refresh_and_publish(host.settings, anew=True)
-    assert incremental == host.hashes()
+    assert incremental == host.tables_hash()
 
 
 def test_what_is_gone_keeps_its_older_reading(host: Host) -> None:

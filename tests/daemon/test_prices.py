@@ -289,11 +289,11 @@ def test_rates_are_stated_once_and_a_rebuild_comes_to_the_same(host: Host) -> No
         append(host.claude(), call(f"m{number}", model, input_tokens=1000))
         host.ingest()
     assert [OPUS, SONNET, "acme-1"] == [model for _, _, model in stated(host)]
-    before, asked = host.hashes(), costs(host)
+    before, asked = host.tables_hash(), costs(host)
 
     refresh_and_publish(host.settings, anew=True)
 
-    assert (before, asked) == (host.hashes(), costs(host))
+    assert (before, asked) == (host.tables_hash(), costs(host))
 
 
 def test_what_tasks_cost_and_the_rest_is_what_all_costs(host: Host) -> None:

@@ -160,10 +160,10 @@ def test_what_was_read_before_is_read_again_for_its_tasks(host: Host) -> None:
     assert ["T-17"] == [each["task_id"] for each in named(host)]
     assert before == host.totals()
     assert ["opened", "reparsed"] == host.changes()
-    incremental = host.hashes()
+    incremental = host.tables_hash()
     with open_log(host.settings):
         refresh_and_publish(host.settings, anew=True)
-    assert incremental == host.hashes()
+    assert incremental == host.tables_hash()
 
 
 def test_what_is_read_again_is_the_same_call(host: Host) -> None:
@@ -301,10 +301,10 @@ def test_the_tables_hold_the_rules(host: Host) -> None:
 
     (row,) = host.rows("SELECT body FROM events WHERE kind = 'rules'")
     assert STATED == json.loads(row["body"])
-    incremental = host.hashes()
+    incremental = host.tables_hash()
     with open_log(host.settings):
         refresh_and_publish(host.settings, anew=True)
-    assert incremental == host.hashes()
+    assert incremental == host.tables_hash()
 
 
 def test_a_pattern_that_cannot_be_run_stops_before_anything_is_read(host: Host) -> None:
