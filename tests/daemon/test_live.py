@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -96,26 +95,6 @@ def test_nothing_anybody_said_reaches_the_daemons_own_log(host: Host) -> None:
     assert all(line[:3] in ("<3>", "<4>", "<6>") for line in told.splitlines())
 
 
-def test_the_second_writer_is_told_who_the_first_is(host: Host) -> None:
-    """
-    A second daemon, or `ingest` beside it, exits 3 and names the process; the first is not disturbed.
-    """
-    with daemon(host) as run:
-        assert run.process is not None
-        for verb in ("run", "ingest"):
-            second = subprocess.run(
-                [sys.executable, "-m", "daemon.cli", verb, "--home", host.home, "--state-dir", host.state.root],
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=90,
-            )
-            assert 3 == second.returncode
-            assert f"pid={run.process.pid}" in second.stderr
-        append(host.claude(), claude_line("msg_a", 5))
-        run.has_read(host.claude())
-
-
 # -- killed --------------------------------------------------------------------------------------------------------
 
 
@@ -196,76 +175,6 @@ def test_a_daemon_killed_at_any_call_of_a_commit_states_each_line_once(host: Hos
 
 # -- readers -------------------------------------------------------------------------------------------------------
 
-_READER = """
-import duckdb, sys, time
-path, long, rounds = sys.argv[1], sys.argv[2] == "long", 0
-held = duckdb.connect(path, read_only=True) if long else None
-print("up", flush=True)
-newest = 0
-for line in sys.stdin:
-    connection = held or duckdb.connect(path, read_only=True)
-    (count,) = connection.execute("SELECT count(*) FROM usage_measured").fetchone()
-    if not long:
-        connection.close()
-    assert count >= newest, (count, newest)
-    newest = count
-    print(count, flush=True)
-"""
-
-
-def beside_readers(host: Host, publications: int) -> None:
-    """Publish again and again while two processes read: one anew each time, one that never lets go."""
-    append(host.claude(), claude_line("msg_0", 1))
-    with daemon(host) as run:
-        run.has_published(1, 11)
-        readers = {
-            kind: subprocess.Popen(
-                [sys.executable, "-c", _READER, str(host.state.published), kind],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for kind in ("short", "long")
-        }
-        try:
-            for reader in readers.values():
-                assert "up\n" == said(reader)
-            for n in range(1, publications + 1):
-                append(host.claude(), claude_line(f"msg_{n}", 1, second=n))
-                run.has_published(n + 1, 11 * (n + 1))
-                assert f"{n + 1}\n" == said(readers["short"], "read\n")
-                assert "1\n" == said(readers["long"], "read\n")
-        finally:
-            for reader in readers.values():
-                reader.communicate()
-        assert 0 == run.stop()
-        assert "projection_failed" not in run.told()
-    assert [0, 0] == [reader.returncode for reader in readers.values()]
-
-
-def said(reader: "subprocess.Popen[str]", ask: str = "") -> str:
-    assert reader.stdin is not None
-    assert reader.stdout is not None
-    reader.stdin.write(ask)
-    reader.stdin.flush()
-    return reader.stdout.readline()
-
-
-def test_readers_of_the_published_tables_neither_wait_nor_are_waited_for(host: Host) -> None:
-    """
-    Read-only connections of other processes, short and long, while the daemon publishes.
-    """
-    beside_readers(host, publications=2)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_fifty_publications_beside_readers(host: Host) -> None:
-    """
-    The same, fifty times.
-    """
-    beside_readers(host, publications=50)
-
 
 def test_a_large_archive_is_read_with_signs_of_life_in_the_middle(host: Host) -> None:
     """
@@ -290,29 +199,6 @@ def test_a_large_archive_is_read_with_signs_of_life_in_the_middle(host: Host) ->
 # -- disk, directory, tables -----------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_pauses_and_room_resumes(small_disk: Host) -> None:
-    """
-    Nothing more is read, `health.json` says so, and once there is room everything is made up for.
-    """
-    host = small_disk
-    append(host.claude(), claude_line("msg_a", 5))
-    with daemon(host, pace={**QUICK, "retry_first": 0.2, "retry_max": 0.5}) as run:
-        run.has_published(1, 15)
-        fill(host.state.root / "ballast")
-        append(host.gptme(), gptme_lines(list(range(1, 400))))
-        until(lambda: run.health()["state"] == "paused", "the daemon says that it is paused")
-        append(host.claude(), claude_line("msg_b", 5, second=1))
-        subprocess.run(["mount", "-o", "remount,size=64m", host.state.root], check=True)
-
-        run.has_read(host.claude(), host.gptme())
-        run.has_published(2 + 399, 30 + 5 * 399 + 399 * 400 // 2)
-
-        until(lambda: run.is_running, "the daemon says that it runs")
-        assert 0 == run.stop()
-    assert 1 <= run.told().count("disk_full")
-    assert verify(host.state.log_directory, recall(host.state.head)).ok
-
-
 def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> None:
     """
     What was not committed is in the sources still; the next start reads it.
@@ -334,21 +220,6 @@ def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> Non
         run.start().ready()
         run.has_read(host.gptme())
         run.has_published(400, 15 + 5 * 399 + 399 * 400 // 2)
-
-
-def test_a_replaced_state_directory_ends_the_daemon(host: Host) -> None:
-    """
-    Nobody would read what it writes: it ends with 3, and the new directory is not touched.
-    """
-    with daemon(host, pace={**QUICK, "in_place": 0.3}) as run:
-        host.state.root.rename(host.state.root.with_name("old"))
-        host.state.root.mkdir()
-
-        assert 3 == run.ended()
-
-    assert "Traceback" not in run.told()
-    assert not (host.state.root / "log").exists()
-    assert not (host.state.root / "published.duckdb").exists()
 
 
 def children(run: Daemon) -> list[int]:

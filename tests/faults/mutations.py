@@ -23,9 +23,15 @@ class Mutation(NamedTuple):
     def apply(self, checkout: Path) -> None:
         """
         Change the file below *checkout*.
+
+        Raises:
+            ValueError: What is to be changed does not stand there, or more than once.
         """
         path = checkout / self.file
-        path.write_text(path.read_text("utf-8").replace(self.before, self.after), "utf-8")
+        above, found, below = path.read_text("utf-8").partition(self.before)
+        if not found or self.before in below:
+            raise ValueError(f"{self.file} is not what the mutation of {self.fault} was recorded for")
+        path.write_text(above + self.after + below, "utf-8")
 
 
 def recorded() -> list[Mutation]:

@@ -3,9 +3,23 @@ One writer per state directory, whatever stands in the file and wherever it lies
 """
 
 import os
+import signal
+import subprocess
+import sys
 
 from state.boot import boot_id
 from state.lock import Lock
+from tests.daemon.conftest import Host, claude_line
+from tests.daemon.live import append, daemon
+
+#: Takes the lock and starts a program that keeps whatever may be kept; tells its process id.
+PARENT = """
+import sys, pathlib, subprocess
+from state.lock import Lock
+Lock.take(pathlib.Path(sys.argv[1]))
+print(subprocess.Popen(["sleep", "60"], close_fds=False, stdout=subprocess.DEVNULL).pid, flush=True)
+sys.stdin.read()
+"""
 
 
 def test_stale_or_reused_pid(tmp_path):
@@ -18,3 +32,39 @@ def test_stale_or_reused_pid(tmp_path):
 
     assert (tmp_path / "lock").read_text() == f"{os.getpid()} {boot_id()}\n"
     lock.release()
+
+
+def test_two_daemons(host: Host) -> None:
+    """
+    A second daemon, or `ingest` beside it, exits 3 and names the process; the first is not disturbed.
+    """
+    with daemon(host) as run:
+        assert run.process is not None
+        for verb in ("run", "ingest"):
+            second = subprocess.run(
+                [sys.executable, "-m", "daemon.cli", verb, "--home", host.home, "--state-dir", host.state.root],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=90,
+            )
+            assert 3 == second.returncode
+            assert f"pid={run.process.pid}" in second.stderr
+        append(host.claude(), claude_line("msg_a", 5))
+        run.has_read(host.claude())
+
+
+def test_child_that_outlives_the_daemon(tmp_path):
+    """
+    A program that was started while the lock was held lives on, and keeps the next daemon out no more than a stranger.
+    """
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "lock")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        parent.kill()
+    try:
+        Lock.take(tmp_path / "lock").release()
+    finally:
+        os.kill(child, signal.SIGKILL)

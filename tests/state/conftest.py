@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from state.head import recall
 from state.log import Log
 from state.paths import StatePaths
-from state.read import slices
+from state.read import commits, slices
 from state.sealing import compress
 from state.segment import open_segment
 from state.verify import Verification, verify
@@ -46,6 +47,13 @@ with Log.open(StatePaths(pathlib.Path(root)), int, segment_bytes_max=20_000) as 
         log.append(events, {"a": first + count})
         print(first + count, flush=True)
 """
+
+
+def flipped(content: bytes, offset: int) -> bytes:
+    """
+    Flip one bit of the byte at *offset*.
+    """
+    return content[:offset] + bytes([content[offset] ^ 1 << offset % 8]) + content[offset + 1 :]
 
 
 class Box:
@@ -114,6 +122,24 @@ class Box:
                 piece = b""
         return pieces
 
+    def put(self, batches: Iterable[bytes]) -> None:
+        """
+        Replace the content of the last segment.
+        """
+        self.files()[-1].write_bytes(b"".join(batches))
+
+    def tear(self, kept_bytes: int) -> bytes:
+        """
+        Do what a crash in an append of two events leaves: so many bytes of the batch are on disk; return it whole.
+        """
+        before = self.copy("before")
+        self.fill(2)
+        batch = self.batches()[-1]
+        self.become(before)
+        with self.files()[-1].open("ab") as file:
+            file.write(batch[:kept_bytes])
+        return batch
+
     def lines(self, after_seq: int = -1) -> list[dict[str, object]]:
         """
         Read every event that a reader is given.
@@ -133,6 +159,13 @@ class Box:
 
     def verify(self) -> Verification:
         return verify(self.paths.log_directory, recall(self.paths.head))
+
+    def everything(self) -> object:
+        """
+        Say all that a reader is told of the log, but for the names of files.
+        """
+        parts = [replace(part, path=self.paths.root) for part in slices(self.paths.log_directory)]
+        return parts, list(commits(self.paths.log_directory)), self.lines(), self.verify()
 
     def forget_head(self) -> None:
         """
@@ -177,6 +210,16 @@ def box(tmp_path) -> Box:
     Return an empty state directory.
     """
     return Box(tmp_path / "state")
+
+
+@pytest.fixture
+def rolled(box: Box) -> Box:
+    """
+    Return a log of three segments, the last of which is open.
+    """
+    box.fill(2, 0, 1, 3, segment_bytes_max=1)
+    assert box.names() == ["0.ndjson", "2.ndjson", "3.ndjson"]
+    return box
 
 
 @pytest.fixture(scope="session")

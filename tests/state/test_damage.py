@@ -5,45 +5,13 @@ Damaged logs: noticed always, cut never, and read around.
 import json
 import random
 import shutil
-from collections.abc import Callable
 
 import pytest
 
 from state.errors import LogBroken, LogCut, TallystickError
 from state.read import slices
 from state.segment import chained
-
-
-def put(box, batches: list[bytes]) -> None:
-    """
-    Replace the content of the last segment.
-    """
-    box.files()[-1].write_bytes(b"".join(batches))
-
-
-def flipped(content: bytes, offset: int) -> bytes:
-    """
-    Flip one bit of the byte at *offset*.
-    """
-    return content[:offset] + bytes([content[offset] ^ 1 << offset % 8]) + content[offset + 1 :]
-
-
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.usefixtures("quick")
-def test_verify_sees_a_flipped_bit_in_any_byte(box, every):
-    """
-    Header, events, commit lines, seal: there is no byte that nobody watches.
-    """
-    box.fill(2, 0, 1, 2, 1, segment_bytes_max=900)
-    assert len(box.files()) > 1
-    assert box.verify().ok
-
-    for path in box.files():
-        content = path.read_bytes()
-        for offset in range(0, len(content), every):
-            path.write_bytes(flipped(content, offset))
-            assert not box.verify().ok, (path.name, offset)
-        path.write_bytes(content)
+from tests.state.conftest import flipped
 
 
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
@@ -101,37 +69,6 @@ def test_flipped_bit_in_an_old_segment_never_stops_or_shortens_the_rest(box, eve
         assert {number for number, _ in hurt.usage()} >= set(later)
 
 
-def test_damage_before_valid_batches_is_never_cut_off(box):
-    """
-    One flipped bit in the middle: the old file stays as it is, a new one tells what is missing.
-    """
-    box.fill(1, 2, 1)
-    batches = box.batches()
-    hurt = [*batches[:2], batches[2].replace(b'"id":"1"', b'"id":"9"'), *batches[3:]]
-    put(box, hurt)
-    start, end = len(b"".join(batches[:2])), len(b"".join(batches[:3]))
-
-    with box.open() as log:
-        assert [(d.segment, d.start_offset_bytes, d.end_offset_bytes) for d in log.recovery.damaged] == [
-            (0, start, end)
-        ]
-        assert log.recovery.read_again == log.recovery.damaged
-        assert log.recovery.quarantined is None
-
-    assert box.files()[0].read_bytes() == b"".join(hurt)
-    assert [path.stem for path in box.files()] == ["0" * 20, "4".zfill(20)]
-    assert box.lines()[-1] == {
-        "q": 4,
-        "k": "recovery",
-        "segment": 0,
-        "start_offset_bytes": start,
-        "end_offset_bytes": end,
-        "first_missing_seq": 1,
-        "last_missing_seq": 2,
-    }
-    assert box.usage() == box.numbered([0, 3])
-
-
 def test_sources_are_read_again_from_before_the_damage(box):
     """
     The cursors go back to the last good commit before the damage, and stay there until something is appended.
@@ -141,7 +78,7 @@ def test_sources_are_read_again_from_before_the_damage(box):
         log.append([box.event(1)], {"a": 2})
         log.append([box.event(2)], {"a": 3, "b": 2, "new": 1})
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], 10), batches[3]])
+    box.put([*batches[:2], flipped(batches[2], 10), batches[3]])
 
     for _ in range(3):
         with box.open() as log:
@@ -156,7 +93,7 @@ def test_damage_is_told_at_every_check_and_recovered_once(box):
     """
     box.fill(1, 1, 1)
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], 10), batches[3]])
+    box.put([*batches[:2], flipped(batches[2], 10), batches[3]])
     box.open().close()
     recovered = box.snapshot()
 
@@ -194,7 +131,7 @@ def test_damage_without_events_needs_no_new_segment(box):
         log.append([], {"a": 2, "b": 1})
         log.append([], {"b": 2})
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], 20), batches[3]])
+    box.put([*batches[:2], flipped(batches[2], 20), batches[3]])
 
     for _ in range(2):
         with box.open() as log:
@@ -212,7 +149,7 @@ def test_commit_whose_line_hangs_on_a_damaged_one_is_found(box):
     box.fill(1, 1, 0)
     box.forget_head()
     batches = box.batches()
-    put(box, [*batches[:2], batches[2][:-1] + b"x", batches[3]])
+    box.put([*batches[:2], batches[2][:-1] + b"x", batches[3]])
     before = box.files()[0].read_bytes()
 
     with box.open() as log:
@@ -228,7 +165,7 @@ def test_lost_opening_commit_is_made_up_from_the_segment_before(box):
     box.fill(1, 1, segment_bytes_max=1)
     box.fill(1, 1)
     batches = box.batches()
-    put(box, [flipped(batches[0], len(batches[0]) - 100), *batches[1:]])
+    box.put([flipped(batches[0], len(batches[0]) - 100), *batches[1:]])
 
     with box.open() as log:
         assert dict(log.cursors) == {"a": 4}
@@ -283,11 +220,11 @@ def test_second_loss_does_not_hide_the_first(box):
     """
     box.fill(1, 1, 1)
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], 10), batches[3]])
+    box.put([*batches[:2], flipped(batches[2], 10), batches[3]])
     box.open().close()
     box.fill(1, 1)
     batches = box.batches()
-    put(box, [flipped(batches[0], len(batches[0]) - 100), *batches[1:]])
+    box.put([flipped(batches[0], len(batches[0]) - 100), *batches[1:]])
 
     with box.open() as log:
         assert dict(log.cursors) == {"a": 1}
@@ -296,133 +233,13 @@ def test_second_loss_does_not_hide_the_first(box):
         assert log.recovery.read_again == ()
 
 
-def mutate_dropped(batches: list[bytes]) -> list[bytes]:
-    """Drop a batch."""
-    return batches[:2] + batches[3:]
-
-
-def mutate_swapped(batches: list[bytes]) -> list[bytes]:
-    """Swap two batches."""
-    return [*batches[:2], batches[3], batches[2], *batches[4:]]
-
-
-def mutate_doubled(batches: list[bytes]) -> list[bytes]:
-    """Write a batch twice."""
-    return batches[:3] + batches[2:]
-
-
-def mutate_doubled_pair(batches: list[bytes]) -> list[bytes]:
-    """Write two batches twice."""
-    return batches[:4] + batches[2:]
-
-
-def mutate_dropped_line(batches: list[bytes]) -> list[bytes]:
-    """Drop an event."""
-    return [*batches[:2], b"".join(batches[2].splitlines(keepends=True)[1:]), *batches[3:]]
-
-
-def mutate_swapped_lines(batches: list[bytes]) -> list[bytes]:
-    """Swap two events."""
-    first, second, commit = batches[2].splitlines(keepends=True)
-    return [*batches[:2], second + first + commit, *batches[3:]]
-
-
-def mutate_doubled_line(batches: list[bytes]) -> list[bytes]:
-    """Write an event twice."""
-    first, second, commit = batches[2].splitlines(keepends=True)
-    return [*batches[:2], first + first + second + commit, *batches[3:]]
-
-
-def mutate_dropped_commit(batches: list[bytes]) -> list[bytes]:
-    """Drop a commit line, so that two batches look like one."""
-    return [*batches[:2], b"".join(batches[2].splitlines(keepends=True)[:-1]), *batches[3:]]
-
-
-def mutate_inserted(batches: list[bytes]) -> list[bytes]:
-    """Insert foreign bytes between two batches."""
-    return [*batches[:2], b"\xff\x00\n{[[[[", *batches[2:]]
-
-
-def mutate_zeroed(batches: list[bytes]) -> list[bytes]:
-    """Overwrite the middle of a batch with zeroes."""
-    return [*batches[:2], batches[2][:40] + bytes(100) + batches[2][140:], *batches[3:]]
-
-
-def mutate_zeroed_end(batches: list[bytes]) -> list[bytes]:
-    """Overwrite the end of a batch with zeroes."""
-    return [*batches[:2], batches[2][:-100] + bytes(100), *batches[3:]]
-
-
-MUTATIONS = [value for name, value in sorted(globals().items()) if name.startswith("mutate_")]
-
-
-@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda mutate: mutate.__name__.removeprefix("mutate_"))
-def test_changed_order_or_content_is_noticed_and_read_around(box, mutate: Callable[[list[bytes]], list[bytes]]):
-    """
-    Batches or lines dropped, swapped, doubled, zeroed: seen; what follows is read; no event is read twice or changed.
-    """
-    box.fill(1, 2, 1, 1, 1, 1)
-    put(box, mutate(box.batches()))
-    before = box.files()[0].read_bytes()
-
-    assert not box.verify().ok
-    assert not box.verify().cut
-    for _ in range(2):
-        with box.open() as log:
-            assert log.head.seq >= 6
-        assert box.files()[0].read_bytes() == before
-        usage = box.usage()
-        assert usage == box.numbered(sorted(number for number, _ in usage))
-        assert len(set(usage)) == len(usage) >= 4
-        assert usage[-1] == (6, "6")
-    assert len(box.files()) <= 2
-
-
-@pytest.mark.usefixtures("quick")
-def test_zeroed_page_anywhere_is_noticed(box):
-    """
-    A disk loses 512 bytes at a time.
-    """
-    box.fill(*[3] * 12)
-    content = box.files()[0].read_bytes()
-
-    for offset in range(0, len(content), 512):
-        zeroed = content[:offset] + bytes(len(content[offset : offset + 512])) + content[offset + 512 :]
-        hurt = box.copy("hurt")
-        hurt.files()[0].write_bytes(zeroed)
-        assert not hurt.verify().ok
-        try:
-            hurt.open().close()
-        except TallystickError:
-            assert hurt.files()[0].read_bytes() == zeroed
-        assert hurt.files()[0].read_bytes() == zeroed
-
-
-def test_log_cut_at_a_commit_is_noticed(box):
-    """
-    An older, valid log in place of the newer one is no smaller log: it is an alarm, and nothing is written.
-    """
-    box.fill(1, 1)
-    old = box.copy("old")
-    box.fill(1)
-    shutil.copytree(old.paths.log_directory, box.paths.log_directory, dirs_exist_ok=True)
-    before = box.snapshot()
-
-    with pytest.raises(LogCut, match=r"seq=1, remembered_seq=2\)"):
-        box.open()
-
-    assert box.verify().cut
-    assert not box.verify().ok
-    assert box.snapshot() == before
-
-
 def test_cut_of_cursors_alone_is_noticed(box):
     """
     No event is missing, but a cursor has gone back.
     """
     box.fill(1, 0)
     batches = box.batches()
-    put(box, batches[:-1])
+    box.put(batches[:-1])
 
     with pytest.raises(LogCut):
         box.open()
@@ -435,7 +252,7 @@ def test_damaged_last_batch_is_no_torn_one(box, offset):
     """
     box.fill(1, 1)
     batches = box.batches()
-    put(box, [*batches[:-1], flipped(batches[-1], offset % len(batches[-1]))])
+    box.put([*batches[:-1], flipped(batches[-1], offset % len(batches[-1]))])
     before = box.snapshot()
 
     with pytest.raises(LogCut):
@@ -451,7 +268,7 @@ def test_loss_can_be_accepted(box):
     """
     box.fill(1, 1)
     batches = box.batches()
-    put(box, [*batches[:-1], flipped(batches[-1], 5)])
+    box.put([*batches[:-1], flipped(batches[-1], 5)])
     box.forget_head()
 
     with box.open() as log:
@@ -518,40 +335,6 @@ def test_memory_that_lags_is_no_alarm(box):
 
     assert box.verify().ok
     box.open().close()
-
-
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("index", [0, 1, 2])
-def test_missing_segment_is_refused(box, index, full):
-    """
-    No number may vanish in silence: not the first segment, not one in the middle.
-    """
-    box.fill(1, 1, 1, 1, segment_bytes_max=1)
-    box.files()[index].unlink()
-    before = box.snapshot()
-
-    with pytest.raises(LogBroken):
-        box.open(full=full)
-    with pytest.raises(LogBroken):
-        slices(box.paths.log_directory)
-
-    assert [damage.reason for damage in box.verify().damaged] == ["link"]
-    assert box.snapshot() == before
-
-
-def test_extra_segment_is_refused(box):
-    """
-    A copy under another name would count its events twice.
-    """
-    box.fill(3, 3, 3, segment_bytes_max=1)
-    shutil.copy(box.files()[1], box.paths.log_directory / f"{4:020d}.ndjson")
-
-    with pytest.raises(LogBroken):
-        box.open()
-    with pytest.raises(LogBroken):
-        slices(box.paths.log_directory)
-
-    assert not box.verify().ok
 
 
 def test_foreign_segment_is_refused(box, tmp_path):
@@ -624,7 +407,7 @@ def test_remembered_commit_that_is_damaged_is_no_cut(box):
     old = box.paths.head.read_bytes()
     box.fill(1, 1)
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], len(batches[2]) - 20), *batches[3:]])
+    box.put([*batches[:2], flipped(batches[2], len(batches[2]) - 20), *batches[3:]])
     box.paths.head.write_bytes(old)
 
     assert not box.verify().cut
@@ -712,7 +495,7 @@ def test_small_reads_prove_the_same(box, monkeypatch):
     """
     box.fill(1, 5, 0, 2)
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], 30), *batches[3:]])
+    box.put([*batches[:2], flipped(batches[2], 30), *batches[3:]])
     found = box.verify()
 
     for chunk_bytes in (1, 7, 64, 1000):
@@ -728,7 +511,7 @@ def test_no_content_is_in_a_message(box):
         log.append([b'{"k":"usage","id":"CANARY"}'], {"a": 1})
         log.append([b'{"k":"usage","id":"CANARY"}'], {"a": 2})
     batches = box.batches()
-    put(box, [flipped(batches[0], 3), batches[1][:-5]])
+    box.put([flipped(batches[0], 3), batches[1][:-5]])
 
     with pytest.raises(TallystickError) as error:
         box.open()
@@ -799,7 +582,7 @@ def test_recovery_event_is_json_of_our_own(box):
     """
     box.fill(1, 1, 1)
     batches = box.batches()
-    put(box, [*batches[:2], flipped(batches[2], 10), batches[3]])
+    box.put([*batches[:2], flipped(batches[2], 10), batches[3]])
     box.open().close()
 
     lines = box.files()[-1].read_bytes().splitlines()

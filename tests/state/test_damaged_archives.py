@@ -11,6 +11,7 @@ import pytest
 
 from state.errors import LogBroken, TallystickError
 from state.read import slices
+from tests.state.conftest import flipped
 
 
 def hurt(path, content: bytes) -> None:
@@ -19,13 +20,6 @@ def hurt(path, content: bytes) -> None:
     """
     path.chmod(0o600)
     path.write_bytes(content)
-
-
-def flipped(content: bytes, offset: int) -> bytes:
-    """
-    Flip one bit of the byte at *offset*.
-    """
-    return content[:offset] + bytes([content[offset] ^ 1 << offset % 8]) + content[offset + 1 :]
 
 
 def outcome(box):

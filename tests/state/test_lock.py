@@ -90,16 +90,6 @@ def test_planted_link_is_not_followed(tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_program_that_we_start_does_not_inherit_the_lock(tmp_path):
-    """
-    A hook that outlives the daemon must not keep the next daemon out.
-    """
-    lock = Lock.take(tmp_path / "lock")
-
-    assert not os.get_inheritable(lock.descriptor)
-    lock.release()
-
-
 def test_filesystem_that_cannot_lock_is_refused(tmp_path, monkeypatch):
     """
     Some network filesystems cannot; two writers there would not notice each other.

@@ -9,7 +9,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -370,20 +369,6 @@ def test_segment_is_on_disk_before_it_has_a_name_and_its_name_before_it_is_used(
     ]
 
 
-def test_short_writes_are_continued(box, monkeypatch):
-    """
-    The system may take fewer bytes than it was given, at any time.
-    """
-    write = os.write
-    with box.open() as log:
-        monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:7]))
-        log.append([box.event(0), box.event(1)], {"a": 1})
-        monkeypatch.undo()
-
-    assert box.usage() == box.numbered(range(2))
-    assert box.verify().ok
-
-
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_full_disk_takes_nothing_and_loses_nothing(box, monkeypatch, code):
     """
@@ -438,69 +423,6 @@ def test_disk_that_is_full_between_two_segments_is_waited_for(box, monkeypatch):
     assert calls[0].startswith(b'{"k":"seal')
     assert box.usage() == box.numbered(range(2))
     assert box.verify().ok
-
-
-def test_limit_on_file_size_is_a_full_disk(box):
-    """
-    `ulimit -f`: the kernel writes half, then says EFBIG; a raised limit heals it.
-    """
-    code = """
-import resource, sys, pathlib
-from state.errors import DiskFull
-from state.log import Log
-from state.paths import StatePaths
-log = Log.open(StatePaths(pathlib.Path(sys.argv[1])), int)
-_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
-number = 0
-try:
-    while True:
-        log.append([b'{"k":"usage","id":"%d"}' % number], {"a": number})
-        number += 1
-except DiskFull:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-log.append([b'{"k":"usage","id":"%d"}' % number], {"a": number})
-print(number + 1)
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    child = subprocess.run(
-        [sys.executable, "-c", code, box.paths.root], env=environment, capture_output=True, check=True
-    )
-
-    assert int(child.stdout) > 5
-    assert box.usage() == box.numbered(range(int(child.stdout)))
-    assert box.verify().ok
-
-
-def appended_until_full(box, log) -> int:
-    """
-    Append events one by one until there is no room, and count them.
-    """
-    for number in itertools.count():
-        try:
-            log.append([box.event(number)], {"a": number})
-        except DiskFull:
-            return number
-    raise AssertionError
-
-
-def test_full_filesystem_is_waited_for(tmp_path, box):
-    """
-    The same on a real filesystem of 256 KiB that grows later.
-    """
-    box.paths.root.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", box.paths.root]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    try:
-        with box.open() as log:
-            number = appended_until_full(box, log)
-            subprocess.run(["mount", "-o", "remount,size=1m", box.paths.root], check=True)
-            log.append([box.event(number)], {"a": number})
-        assert box.usage() == box.numbered(range(number + 1))
-        assert box.verify().ok
-    finally:
-        subprocess.run(["umount", "-l", box.paths.root], check=True)
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])

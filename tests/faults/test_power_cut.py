@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from state.errors import TallystickError
+from state.files import publish
 from state.head import recall
 from state.retention import Limit, boundaries, retire
 from state.sealing import compress
@@ -48,6 +49,13 @@ class Disk:
 
     def unmount(self) -> None:
         self.run("umount", self.mountpoint)
+
+    def restart(self) -> None:
+        """
+        Show what is there after the plug was pulled.
+        """
+        self.unmount()
+        self.mount()
 
     def pull_the_plug(self) -> None:
         descriptor = os.open(self.mountpoint, os.O_RDONLY)
@@ -86,8 +94,7 @@ def lost_in_cuts(disk: Disk, box, start_writer, cycles: int, *, is_patient: bool
                 acknowledged = int(writer.stdout.readline())
             disk.pull_the_plug()
             writer.kill()
-        disk.unmount()
-        disk.mount()
+        disk.restart()
         if not is_patient:
             box.forget_head()  # so that a loss is counted, not refused
         with box.open() as log:
@@ -99,13 +106,49 @@ def lost_in_cuts(disk: Disk, box, start_writer, cycles: int, *, is_patient: bool
 
 
 @pytest.mark.parametrize("cycles", [5, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_acknowledged_events_survive_power_cuts(disk, new_box, start_writer, cycles):
+def test_power_cut(disk, new_box, start_writer, cycles):
     """
     What was acknowledged before the plug was pulled is there after the restart, once.
     """
     box = new_box(disk.mountpoint / "state")
 
     assert lost_in_cuts(disk, box, start_writer, cycles, is_patient=True) == 0
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["acknowledged", "between"])
+def test_power_cut_after_a_rename(disk, monkeypatch, is_named):
+    """
+    Once it is acknowledged, the new file stands there; before that the old one or the new one, whole.
+    """
+    target = disk.mountpoint / "file"
+    publish(disk.mountpoint / "temporary", target, [b"old" * 1000])
+    if not is_named:
+        monkeypatch.setattr("state.files.sync_directory", lambda _: disk.pull_the_plug())
+
+    publish(disk.mountpoint / "temporary", target, [b"new" * 1000])
+    if is_named:
+        disk.pull_the_plug()
+    disk.restart()
+
+    assert target.read_bytes() in {b"new" * 1000, *([] if is_named else [b"old" * 1000])}
+
+
+def test_power_cut_after_a_cut(disk, new_box):
+    """
+    The torn end that a start has cut off stays off, whatever is cut next.
+    """
+    box = new_box(disk.mountpoint / "state")
+    box.fill(1, 1)
+    content = box.files()[0].read_bytes()
+    box.tear(100)
+    disk.run("sync", "--file-system", disk.mountpoint)
+
+    with box.open() as log:
+        assert log.recovery is not None
+        disk.pull_the_plug()
+    disk.restart()
+
+    assert box.files()[0].read_bytes() == content
 
 
 def tidy(box, dice: random.Random, is_over: threading.Event) -> None:
@@ -143,8 +186,7 @@ def test_compression_and_retirement_survive_power_cuts(disk, new_box, start_writ
             is_over.set()
             writer.kill()
             tidier.join()
-        disk.unmount()
-        disk.mount()
+        disk.restart()
         checked = box.verify()
         assert checked.ok
         with box.open(full=True) as log:

@@ -1,0 +1,176 @@
+"""
+The disk has no room, fails, may not be written, or is another.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from state.errors import DiskFull, LogCut
+from state.head import recall
+from state.verify import verify
+from tests.daemon.conftest import Host, claude_line, gptme_lines
+from tests.daemon.live import QUICK, append, daemon, fill, until
+
+
+def ended_by(error: str, when: int, box, start_writer, strace) -> bytes:
+    """
+    Run a writer whose kernel reports *error* for its n-th sync, and check what it leaves; return what it told.
+    """
+    faults = ("-e", "trace=fdatasync", "-e", f"inject=fdatasync:error={error}:when={when}")
+    with start_writer(box, 1, *strace, *faults, batches=20) as writer:
+        output, errors = writer.communicate(timeout=60)
+    acknowledged = int((output.split() or [b"0"])[-1])
+
+    assert writer.returncode == 1
+    with box.open() as log:
+        assert log.head.seq + 1 >= acknowledged
+        assert dict(log.cursors) == {"a": log.head.seq + 1}
+    assert box.verify().ok
+    return bytes(errors)
+
+
+@pytest.mark.parametrize("when", [2, 5])
+def test_device_error_on_sync(box, start_writer, strace, when):
+    """
+    The batch is not acknowledged, the process ends without a second try, and the next start goes on.
+    """
+    errors = ended_by("EIO", when, box, start_writer, strace)
+
+    assert b"state.errors.LogIoError" in errors
+    assert b"reason=EIO" in errors
+
+
+def test_no_space_on_sync(box, start_writer, strace):
+    """
+    Some file systems find out only now: nobody knows what was kept, so it is no full disk that can be waited for.
+    """
+    errors = ended_by("ENOSPC", 3, box, start_writer, strace)
+
+    assert b"state.errors.LogIoError" in errors
+    assert b"reason=ENOSPC" in errors
+
+
+def test_limit_on_file_size(box):
+    """
+    `ulimit -f`: the kernel writes half, then says EFBIG; a raised limit heals it.
+    """
+    code = """
+import resource, sys, pathlib
+from state.errors import DiskFull
+from state.log import Log
+from state.paths import StatePaths
+log = Log.open(StatePaths(pathlib.Path(sys.argv[1])), int)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+number = 0
+try:
+    while True:
+        log.append([b'{"k":"usage","id":"%d"}' % number], {"a": number})
+        number += 1
+except DiskFull:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+log.append([b'{"k":"usage","id":"%d"}' % number], {"a": number})
+print(number + 1)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    child = subprocess.run(
+        [sys.executable, "-c", code, box.paths.root], env=environment, capture_output=True, check=True
+    )
+
+    assert int(child.stdout) > 5
+    assert box.usage() == box.numbered(range(int(child.stdout)))
+    assert box.verify().ok
+
+
+def appended_until_full(box, log) -> int:
+    """
+    Append events one by one until there is no room, and count them.
+    """
+    for number in itertools.count():
+        try:
+            log.append([box.event(number)], {"a": number})
+        except DiskFull:
+            return number
+    raise AssertionError
+
+
+def test_full_filesystem_is_waited_for(tmp_path, box):
+    """
+    The same on a real filesystem of 256 KiB that grows later.
+    """
+    box.paths.root.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", box.paths.root]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        with box.open() as log:
+            number = appended_until_full(box, log)
+            subprocess.run(["mount", "-o", "remount,size=1m", box.paths.root], check=True)
+            log.append([box.event(number)], {"a": number})
+        assert box.usage() == box.numbered(range(number + 1))
+        assert box.verify().ok
+    finally:
+        subprocess.run(["umount", "-l", box.paths.root], check=True)
+
+
+def test_no_space_on_write(small_disk: Host) -> None:
+    """
+    Nothing more is read, `health.json` says so, and once there is room everything is made up for.
+    """
+    host = small_disk
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace={**QUICK, "retry_first": 0.2, "retry_max": 0.5}) as run:
+        run.has_published(1, 15)
+        fill(host.state.root / "ballast")
+        append(host.gptme(), gptme_lines(list(range(1, 400))))
+        until(lambda: run.health()["state"] == "paused", "the daemon says that it is paused")
+        append(host.claude(), claude_line("msg_b", 5, second=1))
+        subprocess.run(["mount", "-o", "remount,size=64m", host.state.root], check=True)
+
+        run.has_read(host.claude(), host.gptme())
+        run.has_published(2 + 399, 30 + 5 * 399 + 399 * 400 // 2)
+
+        until(lambda: run.is_running, "the daemon says that it runs")
+        assert 0 == run.stop()
+    assert 1 <= run.told().count("disk_full")
+    assert verify(host.state.log_directory, recall(host.state.head)).ok
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["deleted", "replaced"])
+def test_state_directory_deleted(host: Host, is_replaced: bool) -> None:
+    """
+    Nobody would read what it writes: it ends with 3, and what stands in its place is not touched.
+    """
+    with daemon(host, pace={**QUICK, "in_place": 0.3}) as run:
+        host.state.root.rename(host.state.root.with_name("old"))
+        if is_replaced:
+            host.state.create()
+
+        assert 3 == run.ended()
+
+    assert "Traceback" not in run.told()
+    assert not host.state.published.exists()
+    assert not list(host.state.root.glob("log/*"))
+
+
+def test_state_directory_of_an_old_backup(box):
+    """
+    An older, valid log in place of the newer one is no smaller log: it is an alarm, and nothing is written.
+    """
+    box.fill(1, 1)
+    old = box.copy("old")
+    box.fill(1)
+    shutil.copytree(old.paths.log_directory, box.paths.log_directory, dirs_exist_ok=True)
+    before = box.snapshot()
+
+    with pytest.raises(LogCut, match=r"seq=1, remembered_seq=2\)"):
+        box.open()
+
+    assert box.verify().cut
+    assert not box.verify().ok
+    assert box.snapshot() == before
