@@ -39,6 +39,13 @@ class StateUnusable(TallystickError):
     """
 
 
+class StateOnNetwork(StateUnusable):
+    """
+    The state directory lies on a network file system, where two hosts could write to one log without noticing each
+    other. Choose a --state-dir on a disk of this host.
+    """
+
+
 class DiskFull(TallystickError):
     """
     There is no room for the log. Nothing is lost, the sources keep what was not read: free some space, we try again.

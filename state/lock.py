@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from state.boot import boot_id
-from state.errors import LogLocked
+from state.errors import LogLocked, StateOnNetwork
 from state.files import SAFE_FLAGS, as_known
+from state.mounts import network_file_system
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class Lock:
 
         Raises:
             LogLocked: Another process holds it; its pid is named.
+            StateOnNetwork: Another host may hold it as well.
             StateUnusable: The file cannot be opened or locked.
         """
         with as_known(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFE_FLAGS, 0o600)
             try:
+                _refuse_network(descriptor, path)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()} {boot_id()}\n".encode("ascii"), 0)
@@ -42,7 +45,7 @@ class Lock:
                 holder = _holder(descriptor)
                 os.close(descriptor)
                 raise LogLocked(pid=holder, path=path) from None
-            except OSError:
+            except (OSError, StateOnNetwork):
                 os.close(descriptor)
                 raise
         return cls(path, descriptor)
@@ -61,6 +64,14 @@ class Lock:
         Let others write. The file stays: whoever unlinks a lock lets two processes hold two files of one name.
         """
         os.close(self.descriptor)
+
+
+def _refuse_network(descriptor: int, path: Path) -> None:
+    """
+    Raise where another host could be given the same lock.
+    """
+    if kind := network_file_system(os.fstat(descriptor).st_dev):
+        raise StateOnNetwork(path=path, file_system=kind)
 
 
 def _holder(descriptor: int) -> int | None:

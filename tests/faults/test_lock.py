@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from state.boot import boot_id
+from state.errors import StateOnNetwork
 from state.lock import Lock
 from tests.daemon.conftest import Host, claude_line
 from tests.daemon.live import append, daemon
@@ -68,3 +71,36 @@ def test_child_that_outlives_the_daemon(tmp_path):
         Lock.take(tmp_path / "lock").release()
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "9p", "cifs", "fuse.sshfs"])
+def test_lock_on_a_network_file_system(tmp_path, monkeypatch, kind):
+    """
+    Two hosts there may each be given the lock. The kernel's list of mounts says what it is; here a list of our own.
+    """
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 27 0:21 / /proc rw,relatime - proc proc rw\n"
+        f"30 27 {os.major(device)}:{os.minor(device)} / {tmp_path} rw,relatime shared:1 - {kind} server:/home rw\n"
+    )
+    monkeypatch.setattr("state.mounts.MOUNTS", mounts)
+
+    with pytest.raises(StateOnNetwork, match=rf"file_system={kind}\b"):
+        Lock.take(tmp_path / "lock")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "garbage", "30 27 0:0 / /home rw - nfs4 server:/home rw", "30 27 {} / / rw - 9p none rw"],
+    ids=["nothing", "garbage", "elsewhere", "root"],
+)
+def test_lock_on_a_file_system_of_this_host_alone(tmp_path, monkeypatch, line):
+    """
+    Not refused: another mount, the host's own root, and what the kernel does not tell.
+    """
+    device = tmp_path.stat().st_dev
+    (tmp_path / "mountinfo").write_text(line.format(f"{os.major(device)}:{os.minor(device)}") + "\n")
+    monkeypatch.setattr("state.mounts.MOUNTS", tmp_path / "mountinfo")
+
+    Lock.take(tmp_path / "lock").release()
