@@ -68,7 +68,7 @@ not_about_tables := $(patsubst %,--ignore tests/daemon/test_%.py,watch week tail
 
 test-duckdb2: .venv-duckdb2/.built ## everything that meets the database, with the newest DuckDB 2.x
 	@.venv-duckdb2/bin/python -c 'import duckdb; v = duckdb.__version__; print("duckdb", v); assert v.startswith("2.")'
-	.venv-duckdb2/bin/python -m pytest $(in_two) tests/projections tests/daemon $(not_about_tables) $(ARGS)
+	.venv-duckdb2/bin/python -m pytest $(in_two) tests/projections tests/faults/test_tables.py tests/daemon $(not_about_tables) $(ARGS)
 
 mutations: .venv/.built ## takes away the protection against each fault in turn: its test has to fail; ARGS=FAULT for one
 	.venv/bin/python -m tests.faults.mutate $(ARGS)

@@ -115,6 +115,15 @@ class Daemon:
         return self.process
 
     @property
+    def pid(self) -> int:
+        return self._running.pid
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether some `strace` stands between it and the kernel."""
+        return "\nTracerPid:\t0\n" not in Path(f"/proc/{self.pid}/status").read_text()
+
+    @property
     def is_dead(self) -> bool:
         return self._running.poll() is not None
 

@@ -224,8 +224,7 @@ def test_a_daemon_can_be_stopped_while_the_disk_is_full(small_disk: Host) -> Non
 
 def children(run: Daemon) -> list[int]:
     """Return the processes that the daemon waits for."""
-    assert run.process is not None
-    tasks = Path(f"/proc/{run.process.pid}/task").iterdir()
+    tasks = Path(f"/proc/{run.pid}/task").iterdir()
     return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
 

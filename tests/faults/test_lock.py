@@ -42,7 +42,6 @@ def test_two_daemons(host: Host) -> None:
     A second daemon, or `ingest` beside it, exits 3 and names the process; the first is not disturbed.
     """
     with daemon(host) as run:
-        assert run.process is not None
         for verb in ("run", "ingest"):
             second = subprocess.run(
                 [sys.executable, "-m", "daemon.cli", verb, "--home", host.home, "--state-dir", host.state.root],
@@ -52,7 +51,7 @@ def test_two_daemons(host: Host) -> None:
                 timeout=90,
             )
             assert 3 == second.returncode
-            assert f"pid={run.process.pid}" in second.stderr
+            assert f"pid={run.pid}" in second.stderr
         append(host.claude(), claude_line("msg_a", 5))
         run.has_read(host.claude())
 

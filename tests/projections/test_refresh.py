@@ -243,20 +243,6 @@ def test_measured_and_superseded_share_out_every_statement(grown: Settings) -> N
     assert ([], [], []) == (neither, both, unknown)
 
 
-def test_a_damaged_projection_is_made_anew(tmp_path: Path) -> None:
-    """
-    The database is disposable: whatever happened to it, the next refresh gives the rows of the log.
-    """
-    settings, home = settings_of(tmp_path), RandomHome(tmp_path / "home", 6)
-    home.home.mkdir()
-    home.grow()
-    read_into_log(settings)
-    before = refreshed(settings)
-    settings.state.projection.write_bytes(b"\0" * 10_000)
-
-    assert before == refreshed(settings)
-
-
 def test_an_event_of_a_newer_version_stops_the_refresh(tmp_path: Path) -> None:
     """
     An old program over a new log says that it is too old; it does not guess.
