@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -121,7 +122,7 @@ class Daemon:
     @property
     def is_traced(self) -> bool:
         """Whether some `strace` stands between it and the kernel."""
-        return "\nTracerPid:\t0\n" not in Path(f"/proc/{self.pid}/status").read_text()
+        return self._status("TracerPid") != ["0"]
 
     @property
     def is_dead(self) -> bool:
@@ -160,8 +161,16 @@ class Daemon:
 
     def rss_mib(self) -> int:
         """Return the memory it holds."""
-        status = Path(f"/proc/{self._running.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) // 1024
+        return int(self._status("VmRSS")[0]) // 1024
+
+    def may_use_no_more_memory(self) -> None:
+        """Let the kernel give it no more address space than it has."""
+        size_bytes = 1024 * int(self._status("VmSize")[0])
+        resource.prlimit(self.pid, resource.RLIMIT_AS, (size_bytes, size_bytes))
+
+    def _status(self, field: str) -> list[str]:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return status.partition(f"\n{field}:")[2].partition("\n")[0].split()
 
     def has_read(self, *paths: Path) -> None:
         """Wait until the log says that every complete line of these files is evidence."""

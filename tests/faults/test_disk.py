@@ -4,6 +4,7 @@ The disk has no room, fails, may not be written, or is another.
 
 import itertools
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from state.errors import DiskFull, LogCut
 from state.head import recall
 from state.verify import verify
 from tests.daemon.conftest import Host, claude_line, gptme_lines
-from tests.daemon.live import QUICK, append, daemon, fill, until
+from tests.daemon.live import QUICK, Daemon, append, daemon, fill, until
+from tests.daemon.test_live import changes
+from tests.faults.injected import failing
 
 
 def ended_by(error: str, when: int, box, start_writer, strace) -> bytes:
@@ -53,6 +56,59 @@ def test_no_space_on_sync(box, start_writer, strace):
 
     assert b"state.errors.LogIoError" in errors
     assert b"reason=ENOSPC" in errors
+
+
+def unreadable(run: Daemon) -> list[str | None]:
+    """
+    Return what the heartbeat says cannot be read.
+    """
+    return [each["unreadable_path"] for each in run.health()["sources"].values() if each["unreadable"]]
+
+
+@pytest.mark.parametrize(
+    ("calls", "error"), [pytest.param("read,pread64", "EIO", id="read"), pytest.param("openat", "EIO", id="open")]
+)
+def test_device_error_on_reading_a_source(host: Host, calls: str, error: str) -> None:
+    """
+    One file of two cannot be read: it is told, the other goes on, and once the disk answers nothing of it is missing.
+    """
+    bad, good = host.claude(), host.claude("22222222-2222-4222-8222-222222222222")
+    append(bad, claude_line("msg_a", 5))
+    append(good, claude_line("msg_b", 5, second=1))
+    with daemon(host) as run:
+        run.has_read(bad, good)
+        with failing(run, bad, calls, error):
+            append(bad, claude_line("msg_c", 6, second=2))
+            append(good, claude_line("msg_d", 6, second=3))
+            until(lambda: run.is_dead or unreadable(run) == [str(bad)], "it is told")
+            run.has_read(good)
+
+        run.has_read(bad)
+        run.has_published(4, 62)
+
+        assert changes(host) == ["opened", "opened", "unreadable", "readable"]
+        assert 0 == run.stop()
+
+
+def test_no_descriptor_left(host: Host) -> None:
+    """
+    A hundred files need no more than one; without a single one it ends and says why, and the next start misses nothing.
+    """
+    logs = [host.claude(f"11111111-1111-4111-8111-{number:012}") for number in range(100)]
+    for number, log in enumerate(logs):
+        append(log, claude_line(f"msg_{number}", 5))
+    with daemon(host, wrapper=("sh", "-c", 'ulimit -S -n 32; exec "$0" "$@"')) as run:
+        run.has_read(*logs)
+        resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (3, 3))
+        append(logs[0], claude_line("msg_last", 5, second=1))
+
+        assert 3 == run.ended()
+        assert "reason=EMFILE" in run.told()
+        assert "Traceback" not in run.told()
+
+        run.start().ready()
+        run.has_read(*logs)
+        run.has_published(101, 101 * 15)
 
 
 def test_limit_on_file_size(box):

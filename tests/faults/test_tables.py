@@ -4,7 +4,6 @@ The database is damaged, held, given up by its library, or of another version: i
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,8 @@ from projections.build import Projection
 from projections.hashes import tables_hash
 from state.paths import StatePaths
 from tests.daemon.conftest import Host, claude_line
-from tests.daemon.live import Daemon, append, daemon, needs, until
+from tests.daemon.live import Daemon, append, daemon, until
+from tests.faults.injected import failing
 from tests.faults.mutations import TOP
 
 _READER = """
@@ -158,14 +158,10 @@ def test_database_that_gives_up(host: Host) -> None:
     The kernel reports EIO for every write to it: told in the heartbeat, while lines go on to be evidence; once the disk
     writes again the tables are there again.
     """
-    needs("strace", "-o", "/dev/null", "-e", "inject=pwrite64:error=EIO", "true")
     append(host.claude(), claude_line("msg_a", 5))
     with daemon(host) as run:
         run.has_published(1, 15)
-        faults = ("-P", str(host.state.projection), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO")
-        broken = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(run.pid), *faults])
-        try:
-            until(lambda: run.is_traced, "the kernel fails our writes")
+        with failing(run, host.state.projection, "pwrite64", "EIO"):
             append(host.claude(), claude_line("msg_b", 6, second=1))
             run.has_read(host.claude())
             until(lambda: run.health()["tables"]["failure"] or not is_projecting(run), "the failure is told")
@@ -174,9 +170,6 @@ def test_database_that_gives_up(host: Host) -> None:
 
             assert is_projecting(run)
             assert (1, 15) == host.totals()
-        finally:
-            broken.send_signal(signal.SIGINT)
-            broken.wait()
 
         run.has_published(3, 48)
         until(lambda: run.health()["tables"]["failure"] is None, "the failure is over")
