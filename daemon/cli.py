@@ -15,7 +15,7 @@ from typing import Final
 from daemon.commands import authors, claims, exports, intake, messages, reading, upkeep
 from daemon.commands.declared import Commands, Verb, command
 from daemon.settings import Settings, load
-from state.errors import TallystickError
+from state.errors import OutOfMemory, TallystickError
 
 #: Exit codes beside those of the errors themselves.
 DONE, FINDINGS, USAGE, UNAVAILABLE, BROKEN = 0, 1, 2, 3, 4
@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except TallystickError as error:
         return _said(str(error), error.exit_code)
+    except MemoryError:
+        return _said(str(OutOfMemory()), OutOfMemory.exit_code)
     except BrokenPipeError:
         _forget_output()  # the reader has enough, as with `head`
         return DONE

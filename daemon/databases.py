@@ -387,6 +387,8 @@ class _Look:
     def _said(self, row: Row) -> tuple[Observation, ...]:
         try:
             return tuple(self._adapter.read_row(row, self._header))
+        except MemoryError:  # no fault of what is read: rejected, it would be passed over for good
+            raise
         except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the row is told
             return FAILED
 

@@ -142,6 +142,8 @@ def _asked(adapter: DocumentAdapter, content: bytes, header: Header) -> tuple[It
     try:
         read = adapter.read_document(content, header)
         return read if isinstance(read, LineRejected) else tuple(read)
+    except MemoryError:  # no fault of what is read: rejected, it would be passed over for good
+        raise
     except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the document is told
         return LineRejected(code="adapter_failed")
 

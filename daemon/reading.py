@@ -161,6 +161,8 @@ class Reading:
             return _NUL_RUN
         try:
             return tuple(self._adapter.read_line(content, self._header))
+        except MemoryError:  # no fault of what is read: rejected, it would be passed over for good
+            raise
         except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the line is told
             return FAILED
 

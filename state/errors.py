@@ -59,6 +59,13 @@ class LogIoError(TallystickError):
     """
 
 
+class OutOfMemory(TallystickError):
+    """
+    There was not enough memory, so this process ended; nothing that was committed is lost. Give it more (`MemoryMax=`
+    of the service, `ulimit -v` of the shell), then start again.
+    """
+
+
 class EventRefused(TallystickError, ValueError):
     """
     An event is not one short ASCII line with a JSON object; nothing of its batch was written. Please report this bug.

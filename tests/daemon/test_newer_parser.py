@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import pytest
+
 from adapters.claude_code import ClaudeCode
 from adapters.codex import Codex
 from adapters.contract import Adapter, Header, Observation, UsageStated
@@ -93,3 +95,25 @@ def test_an_adapter_that_fails_costs_its_line_and_nothing_else(host: Host) -> No
 
     assert (2, 30) == host.totals()
     assert [{"code": "adapter_failed"}] == host.rows("SELECT code FROM rejected")
+
+
+class GreedyClaude(ClaudeCode):
+    """Needs more memory than there is."""
+
+    def read_line(self, line: bytes, header: Header) -> Iterable[Observation]:
+        bytes(1 << 62)
+        return super().read_line(line, header)
+
+
+def test_memory_that_is_missing_is_no_fault_of_the_line(host: Host) -> None:
+    """
+    A line that was rejected would be passed over for good: it is read by who has more memory.
+    """
+    host.claude().write_bytes(claude_line("msg_a", 5))
+
+    with pytest.raises(MemoryError):
+        read_with(host, GreedyClaude())
+    read_with(host, ClaudeCode())
+
+    assert (1, 15) == host.totals()
+    assert [] == host.rows("SELECT code FROM rejected")

@@ -9,6 +9,11 @@ import signal
 
 import pytest
 
+from state.head import recall
+from state.verify import verify
+from tests.daemon.conftest import Host, claude_line
+from tests.daemon.live import append, daemon
+
 
 @pytest.mark.parametrize("cycles", [10, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
 def test_kill_at_a_random_time(box, start_writer, cycles):
@@ -199,3 +204,23 @@ def test_interrupted_call(box, start_writer, strace, tmp_path):
         assert log.head.seq + 1 == int(output.split()[-1])
     assert box.verify().ok
     assert "EINTR" in (tmp_path / "trace").read_text()
+
+
+def test_no_memory_left(host: Host) -> None:
+    """
+    It may use no more than it has, and a line comes that needs some: it ends and says why, and the next start reads it.
+    """
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host, pace=None) as run:
+        run.has_read(host.claude())
+        run.may_use_no_more_memory()
+        append(host.claude(), claude_line("msg_b", 6, second=1, note="x" * (7 << 20)))
+
+        assert 3 == run.ended()
+        assert "not enough memory" in run.told()
+        assert "Traceback" not in run.told()
+
+        run.start().ready()
+        run.has_published(2, 31)
+        assert 0 == run.stop()
+    assert verify(host.state.log_directory, recall(host.state.head)).ok
