@@ -11,12 +11,14 @@ import sys
 
 import pytest
 
-from state.errors import DiskFull, LogCut
+from state.errors import DiskFull, LogCut, StateUnusable
 from state.head import recall
+from state.paths import StatePaths
 from state.verify import verify
 from tests.daemon.conftest import Host, claude_line, gptme_lines
 from tests.daemon.live import QUICK, Daemon, append, daemon, fill, until
 from tests.daemon.test_live import changes
+from tests.faults.disks import Disk
 from tests.faults.injected import failing
 
 
@@ -195,6 +197,53 @@ def test_no_space_on_write(small_disk: Host) -> None:
         assert 0 == run.stop()
     assert 1 <= run.told().count("disk_full")
     assert verify(host.state.log_directory, recall(host.state.head)).ok
+
+
+def test_file_system_turns_read_only(host: Host, disk: Disk) -> None:
+    """
+    The kernel found it damaged. A daemon ends, a new one is refused, both say why; once it is repaired, all is read.
+    """
+    host.state = StatePaths(disk.mountpoint / "state")
+    append(host.claude(), claude_line("msg_a", 5))
+    with daemon(host) as run:
+        run.has_published(1, 15)
+        disk.turn_read_only()
+        append(host.claude(), claude_line("msg_b", 6, second=1))
+
+        assert 3 == run.ended()
+        assert 3 == run.start().ended()
+
+        assert 2 == run.told().count("reason=EROFS")
+        assert "Traceback" not in run.told()
+        disk.restart()
+        run.start().ready()
+        run.has_published(2, 31)
+        assert 0 == run.stop()
+
+
+@pytest.mark.parametrize("attribute", ["i", "a"])
+@pytest.mark.parametrize("is_torn", [False, True], ids=["whole", "torn"])
+def test_log_that_may_not_be_changed(box, attribute, is_torn):
+    """
+    Somebody made the newest segment immutable, or one that can only grow: we say so and write nowhere else.
+    """
+    box.fill(1, 1)
+    if is_torn:
+        box.tear(100)
+    (segment,) = box.files()
+    before = segment.read_bytes()
+    if subprocess.run(["chattr", f"+{attribute}", segment], check=False, capture_output=True).returncode:
+        pytest.skip("chattr is not allowed here")
+    try:
+        with pytest.raises(StateUnusable, match=rf"path={segment}, reason=EPERM"):
+            box.open()
+    finally:
+        subprocess.run(["chattr", f"-{attribute}", segment], check=True)
+
+    assert box.snapshot() == {segment: before}
+    box.fill(1)
+    assert box.usage() == box.numbered(range(3))
+    assert box.verify().ok
 
 
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["deleted", "replaced"])

@@ -2,16 +2,10 @@
 A power cut on ext4: everything the disk was not told to keep is gone.
 """
 
-import fcntl
-import os
 import random
-import struct
-import subprocess
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -20,65 +14,7 @@ from state.files import publish
 from state.head import recall
 from state.retention import Limit, boundaries, retire
 from state.sealing import compress
-
-#: EXT4_IOC_SHUTDOWN, without writing the journal: as if the plug was pulled.
-SHUTDOWN = 0x8004587D
-WITHOUT_FLUSHING_THE_JOURNAL = struct.pack("I", 2)
-
-
-class Disk:
-    """
-    A small ext4 in a file, whose plug can be pulled.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.image, self.mountpoint = folder / "image", folder / "mounted"
-        self.mountpoint.mkdir()
-        with self.image.open("wb") as file:
-            file.truncate(32 << 20)
-
-    def run(self, *command: object) -> None:
-        subprocess.run([str(word) for word in command], check=True, capture_output=True)
-
-    def format(self) -> None:
-        self.run("mkfs.ext4", "-q", "-F", self.image)
-
-    def mount(self) -> None:
-        # The kernel writes back by itself only every 300 seconds: what was not synced is not there.
-        self.run("mount", "-o", "loop,commit=300", self.image, self.mountpoint)
-
-    def unmount(self) -> None:
-        self.run("umount", self.mountpoint)
-
-    def restart(self) -> None:
-        """
-        Show what is there after the plug was pulled.
-        """
-        self.unmount()
-        self.mount()
-
-    def pull_the_plug(self) -> None:
-        descriptor = os.open(self.mountpoint, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, SHUTDOWN, WITHOUT_FLUSHING_THE_JOURNAL)
-        finally:
-            os.close(descriptor)
-
-
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Disk]:
-    """
-    Return a mounted disk.
-    """
-    disk = Disk(tmp_path)
-    try:
-        disk.format()
-        disk.mount()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("making and mounting an ext4 is not allowed here")
-    yield disk
-    with suppress(subprocess.CalledProcessError):
-        disk.unmount()
+from tests.faults.disks import Disk
 
 
 def lost_in_cuts(disk: Disk, box, start_writer, cycles: int, *, is_patient: bool) -> int:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -301,23 +300,6 @@ def test_state_directory_that_cannot_be_made_is_named(tmp_path):
 
     with pytest.raises(StateUnusable, match=r"path=.*/file/state, reason=ENOTDIR"):
         Log.open(StatePaths(tmp_path / "file" / "state"), int)
-
-
-def test_segment_that_cannot_be_written_is_named(box):
-    """
-    Somebody made the log immutable: we say so instead of writing elsewhere.
-    """
-    box.fill(1)
-    subprocess.run(["chattr", "+i", box.files()[0]], check=False, capture_output=True)
-    try:
-        os.close(os.open(box.files()[0], os.O_RDWR))
-    except PermissionError:
-        with pytest.raises(StateUnusable, match="reason=EPERM"):
-            box.open()
-    else:
-        pytest.skip("chattr +i has no effect here")
-    finally:
-        subprocess.run(["chattr", "-i", box.files()[0]], check=False, capture_output=True)
 
 
 def test_batch_is_one_write_and_one_sync(box, monkeypatch):
