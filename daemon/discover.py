@@ -14,6 +14,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import Final
 
 from adapters.contract import Adapter, Header, Root
+from daemon.beneath import has_beneath
 from state.vocabulary import DenyCode
 
 #: Deeper than any agent nests; a tree beyond it is a loop or an attack.
@@ -22,8 +23,9 @@ DEPTH_MAX: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A log file as the sweep saw it."""
+    """A log file as the sweep saw it; below *root* no link leads to it."""
 
+    root: str
     path: str
     adapter: Adapter
     header: Header
@@ -115,8 +117,12 @@ def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | No
             return Denied(name, place.adapter, "symlink")
         if not stat.S_ISREG(status.st_mode):
             return Denied(name, place.adapter, "not_regular")
-        return Found(name, place.adapter, replace(header, zone=zone), status)
+        return Found(_root_of(place, name), name, place.adapter, replace(header, zone=zone), status)
     return None
+
+
+def _root_of(place: Place, path: str) -> str:
+    return os.path.dirname(path) if path == place.path else place.path  # noqa: PTH120 - texts
 
 
 def _claim(place: Place, path: str) -> Header | None:
@@ -134,6 +140,8 @@ def look_below(
 ) -> Iterator[Found | Denied]:
     """Yield what `look_at` says of the files in *directory*, and of those below it down to *depth_max*."""
     owners = [place for place in known if f"{directory}{os.sep}".startswith(place.path + os.sep)]
+    if not any(has_beneath(place.path, directory[len(place.path) + 1 :]) for place in owners):
+        return  # it went away, or has become a link: what is there now is none of ours
     try:
         with os.scandir(directory) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -202,7 +210,7 @@ def _root_file(place: Place, walk: _Walk, status: os.stat_result) -> Iterator[Se
     path = os.path.realpath(place.path)
     header = place.adapter.claim(place.root, PurePosixPath())
     if header is not None and walk.is_first(status) and not walk.is_settled(place.adapter, path, status):
-        yield Found(path, place.adapter, replace(header, zone=walk.zone), status)
+        yield Found(os.path.dirname(path), path, place.adapter, replace(header, zone=walk.zone), status)  # noqa: PTH120 - texts
 
 
 def _walk(place: Place, walk: _Walk, directory: str, parts: tuple[str, ...]) -> Iterator[Seen]:
@@ -246,7 +254,7 @@ def _claimed(place: Place, walk: _Walk, entry: "os.DirEntry[str]", parts: tuple[
         return Denied(entry.path, place.adapter, "not_regular")
     if status.st_nlink > 1 and not walk.is_first(status):
         return None
-    return Found(entry.path, place.adapter, replace(header, zone=walk.zone), status)
+    return Found(place.path, entry.path, place.adapter, replace(header, zone=walk.zone), status)
 
 
 def deny_code(error: OSError) -> DenyCode:

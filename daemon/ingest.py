@@ -319,7 +319,7 @@ class Ingest:
             return False
         code: DenyCode
         try:
-            with SourceFile(found.path) as source:
+            with SourceFile(found.path, found.root) as source:
                 return self._read_open(key, known, found, source)
         except DatabaseDenied as error:
             code = error.code

@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Final, Self
 
 import zstandard
 
+from daemon.beneath import open_beneath
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
@@ -71,16 +73,22 @@ class Chunk:
 
 
 class SourceFile:
-    """An open log file, plain or compressed, as one stream of bytes with offsets."""
+    """
+    An open log file, plain or compressed, as one stream of bytes with offsets.
 
-    def __init__(self, path: str) -> None:
+    No link is followed between *root* and the file; without a root it may be reached by links, and be none itself.
+    """
+
+    def __init__(self, path: str, root: str | None = None) -> None:
         self.path = path
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
-        self._file = os.fdopen(descriptor, "rb", buffering=0)
+        directory, name = os.path.split(path) if root is None else (root, path[len(root) + 1 :])
+        # Not even a pipe makes us wait, and no terminal becomes ours.
+        descriptor = open_beneath(directory or ".", name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self.status = os.fstat(descriptor)  # of the descriptor: the path may be somebody else's by now
         if not stat.S_ISREG(self.status.st_mode):
-            self._file.close()
+            os.close(descriptor)
             raise NotRegular(path)
+        self._file = os.fdopen(descriptor, "rb", buffering=0)
         self.is_compressed = path.endswith(".zst")
 
     def __enter__(self) -> Self:
