@@ -268,5 +268,7 @@ def deny_code(error: OSError) -> DenyCode:
             return "not_regular"
         case errno.ELOOP:
             return "symlink"
+        case errno.ENAMETOOLONG:
+            return "too_deep"
         case _:
             return "io_error"
