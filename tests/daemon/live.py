@@ -258,3 +258,15 @@ def needs(command: str, *arguments: str) -> None:
         pytest.skip(f"{command} is not installed")
     if arguments and subprocess.run([command, *arguments], check=False, capture_output=True).returncode:
         pytest.skip(f"{command} is not allowed to do this here")
+
+
+def as_nobody(host: Host) -> tuple[str, ...]:
+    """Give all that is there to a user whom permissions hold back, and return a wrapper that runs a command as him."""
+    needs("setpriv", "--reuid", "65534", "true")
+    host.state.root.mkdir()
+    for place in (host.home.parent, *host.home.parent.rglob("*")):
+        os.chown(place, 65534, 65534)
+    opened = [place for place in host.home.parents if not place.stat().st_mode & 0o005 and len(place.parts) > 2]
+    for place in opened:
+        place.chmod(place.stat().st_mode | 0o055)
+    return ("setpriv", "--reuid", "65534", "--clear-groups")

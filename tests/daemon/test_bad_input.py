@@ -1,8 +1,6 @@
 """Nothing that stands in a log, or where a log should be, ends a pass or becomes a silent zero."""
 
 import json
-import os
-import stat
 
 import pytest
 
@@ -94,45 +92,6 @@ def test_odd_context_costs_no_call(host: Host) -> None:
     row = host.usage()["rows"][0]
     assert 3 == row["quality"]["time_quality"]
     assert {"2026-11-01": 4, None: 3} == {each["day"]: each["calls"] for each in host.usage("day")["rows"]}
-
-
-@pytest.mark.parametrize("name", [b"bad-\xff\xfe.jsonl", b"zwei\nzeilen.jsonl", "ümläut ✓.jsonl".encode()])
-def test_a_strange_name_is_stored_so_that_the_file_is_found_again(host: Host, name: bytes) -> None:
-    """
-    A name that is no UTF-8, or could act on a terminal, is kept as a URI; verify reads the file again.
-    """
-    (host.claude().parent / os.fsdecode(name)).write_bytes(GOOD)
-
-    host.ingest()
-
-    assert (1, 15) == host.totals()
-    assert ["same"] == [name for name, count in sources_of(host).items() if count and name != "lines"]
-
-
-def sources_of(host: Host) -> dict[str, int]:
-    from daemon.verification import verification
-
-    document, _ = verification(host.settings, with_sources=True)
-    sources: dict[str, int] = document["sources"]
-    return sources
-
-
-def test_what_is_no_file_is_not_opened(host: Host) -> None:
-    """
-    A pipe, a socket, a directory and a link named like a log neither hang a pass nor lead out of the home.
-    """
-    good = host.claude()
-    good.write_bytes(GOOD)
-    os.mkfifo(good.with_name("pipe.jsonl"))
-    good.with_name("dir.jsonl").mkdir()
-    good.with_name("link.jsonl").symlink_to("/etc/passwd")
-    (good.parent / "loop").symlink_to(good.parent)
-    os.mknod(good.with_name("socket.jsonl"), stat.S_IFSOCK | 0o600)
-
-    told = host.ingest()
-
-    assert (1, 15) == host.totals()
-    assert {"not_regular", "symlink"} == {each.code for each in told.read.denied}
 
 
 def test_a_home_without_logs_is_said_and_no_zero(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -321,19 +321,6 @@ def test_a_rewrite_that_sets_the_time_back_is_noticed(host: Host) -> None:
     assert (1, 100) == host.totals()
 
 
-def test_a_file_under_two_names_is_read_once(host: Host) -> None:
-    """
-    Claude Code links a subagent's transcript into its tasks.
-    """
-    log = host.claude()
-    log.write_bytes(claude_line("msg_a", 5))
-    log.with_name("22222222-2222-4222-8222-222222222222.jsonl").hardlink_to(log)
-
-    read = host.ingest()
-
-    assert (1, len(claude_line("msg_a", 5))) == (read.read.files, read.read.bytes_read)
-
-
 def test_an_inode_given_to_another_file_brings_back_no_name(host: Host) -> None:
     """
     What was read from a file that is gone is never taken for the content of the one that got its inode.

@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from tests.daemon.conftest import Host, claude_line, gptme_lines
-from tests.daemon.live import QUICK, Daemon, append, daemon, fill, needs, until
+from tests.daemon.live import QUICK, Daemon, append, as_nobody, daemon, fill, needs, until
 from tests.daemon.test_live import _CLOCK_SET_BACK
 
 BIN: Final = Path(sys.executable).parent
@@ -225,16 +225,8 @@ def test_a_blind_directory(host: Host) -> None:
     """
     A folder of logs may not be read any more; the command gives this user its own folder back.
     """
-    needs("setpriv", "--reuid", "65534", "true")
-    host.state.root.mkdir()
     append(host.gptme(), gptme_lines([1]))  # so that there is still something to read
-    for place in (host.home.parent, *host.home.parent.rglob("*")):
-        os.chown(place, 65534, 65534)
-    opened = [place for place in host.home.parents if not place.stat().st_mode & 0o005 and len(place.parts) > 2]
-    for place in opened:
-        place.chmod(place.stat().st_mode | 0o055)
-    user = ("setpriv", "--reuid", "65534", "--clear-groups")
-    with patient(host, wrapper=user) as it:
+    with patient(host, wrapper=as_nobody(host)) as it:
         it.is_well()
         host.claude().parent.chmod(0)
 
