@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -164,6 +165,13 @@ def gptme_lines(outputs: list[int]) -> bytes:
         for i, output in enumerate(outputs)
     ]
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def gptme_messages(count: int) -> bytes:
+    """Return as many answers, each of its own minute."""
+    lines = gptme_lines(list(range(1, count + 1))).splitlines(keepends=True)
+    times = [f"2026-11-01T{n // 60:02}:{n % 60:02}:00".encode() for n in range(count)]
+    return b"".join(re.sub(rb"2026-11-01T10:00:\d+", time, line) for time, line in zip(times, lines, strict=True))
 
 
 Writer = Callable[[], None]

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import time
@@ -17,7 +16,7 @@ from daemon.living import living
 from state.errors import TallystickError
 from state.head import recall
 from state.verify import verify
-from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines
+from tests.daemon.conftest import Host, claude_line, codex_lines, gptme_lines, gptme_messages
 from tests.daemon.live import QUICK, Daemon, append, daemon, fill, needs, until
 
 CANARY = "xyzzy-plugh-4711"
@@ -393,35 +392,6 @@ def test_a_schedule_that_died_is_noticed_and_made_up_for(host: Host) -> None:
 
 
 # -- files that are hard to read -------------------------------------------------------------------------------------
-
-
-def gptme_messages(count: int) -> bytes:
-    """Return as many answers, each of its own minute."""
-    lines = gptme_lines(list(range(1, count + 1))).splitlines(keepends=True)
-    times = [f"2026-11-01T{n // 60:02}:{n % 60:02}:00".encode() for n in range(count)]
-    return b"".join(re.sub(rb"2026-11-01T10:00:\d+", time, line) for time, line in zip(times, lines, strict=True))
-
-
-def test_a_file_that_is_rewritten_at_every_message_is_never_taken_for_another(host: Host) -> None:
-    """
-    Caught at size 0 and at half, again and again: no line is lost, and nothing was truncated or replaced.
-    """
-    log, messages = host.gptme(), gptme_messages(300)
-    lines = messages.splitlines(keepends=True)
-    log.write_bytes(lines[0])
-    with daemon(host) as run:
-        for count in range(2, len(lines) + 1):
-            content = b"".join(lines[:count])
-            with log.open("wb", buffering=0) as file:
-                time.sleep(0.002)
-                file.write(content[: len(content) // 2])
-                time.sleep(0.002)
-                file.write(content[len(content) // 2 :])
-        run.has_read(log)
-        told = [json.loads(line) for line in evidence(host) if b'"k":"usage"' in line]
-        assert {event["offset_bytes"] for event in told} == {content.index(line) for line in lines}
-        assert ["opened"] == changes(host)
-        run.has_published(len(lines), sum(5 + n + 1 for n in range(len(lines))))
 
 
 def test_lines_without_end_are_passed_over_in_constant_memory(host: Host) -> None:

@@ -109,6 +109,7 @@ def test_root_missing_or_made_again(host: Host) -> None:
         append(other(host, 1), claude_line("msg_a", 5))
         append(host.gptme(), b'{"role": "user"}\n')
         run.has_read(other(host, 1), host.gptme())
+        until(lambda: is_watched(run, other(host, 1).parent), "the new root is watched")
         shutil.rmtree(host.home / ".claude/projects")
         append(other(host, 2), claude_line("msg_b", 6, second=1))
         run.has_read(other(host, 2))
@@ -128,7 +129,8 @@ def is_watched(run: Daemon, directory: Path) -> bool:
 
 def test_directories_made_in_a_hurry(host: Host) -> None:
     """
-    Directories with a file in them at once, and trees that were made elsewhere: all are heard of, no sweep helps.
+    Directories with a file in them at once, and trees that were made elsewhere: all are heard of, then and later, and
+    no sweep helps.
     """
     append(other(host, 0), claude_line("msg_a", 5))
     with daemon(host, pace=DEAF) as run:
@@ -140,6 +142,9 @@ def test_directories_made_in_a_hurry(host: Host) -> None:
             if made is not logs[-1]:
                 logs[-1].parent.parent.mkdir()
                 made.parent.rename(logs[-1].parent)
+        run.has_read(*logs)
+        for n, log in enumerate(logs):
+            append(log, claude_line(f"more_{n}", 6, second=n))
         run.has_read(*logs)
 
 
