@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from daemon.bootstrap import Caught, catch_up, seen_files
+from adapters.contract import Adapter
+from daemon.bootstrap import Caught, catch_up, open_log, refresh_and_publish, seen_files
+from daemon.discover import places, sweep
 from daemon.inbox_client import submit
+from daemon.ingest import Ingest
 from daemon.settings import Settings
 from daemon.usage_verb import usage_document
 from projections.hashes import facts_hash, tables_hash
@@ -54,6 +57,13 @@ class Host:
     def ingest(self) -> Caught:
         begin_with_empty_tables(self.state)
         return catch_up(self.settings, seen_files(self.settings), clock=lambda: self.now)
+
+    def ingest_with(self, *adapters: Adapter) -> None:
+        """Run a pass of these adapters alone."""
+        begin_with_empty_tables(self.state)
+        with open_log(self.settings) as log:
+            Ingest(log, lambda: self.now).run(sweep(places(adapters, self.home, {}), "UTC"))
+            refresh_and_publish(self.settings)
 
     def claude(self, session: str = SESSION) -> Path:
         return self._made(self.home / ".claude/projects/-srv-repo" / f"{session}.jsonl")

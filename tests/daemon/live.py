@@ -47,6 +47,25 @@ except TallystickError as error:
     sys.exit(error.exit_code)
 """
 
+#: Its wall clock, and its scheduler's, goes wrong by an hour while a file says so; what sleeps is woken in time.
+CLOCK_SET: Final = """
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from apscheduler.schedulers import base
+from daemon.loop import Pace
+from daemon.run import run
+from daemon.settings import load
+back, ahead = (Path(sys.argv[1]) / name for name in ("hour-back", "hour-ahead"))
+class Wall(datetime):
+    @classmethod
+    def now(cls, zone=None):
+        return datetime.now(zone) + timedelta(hours=ahead.exists() - back.exists())
+base.datetime = Wall
+pace = Pace(sweep_all=1, sweep_hot=0.3, heartbeat=0.2)
+sys.exit(run(load(sys.argv[1], sys.argv[2]), clock=lambda: Wall.now(UTC), pace=pace))
+"""
+
 
 def until(condition: Callable[[], T], what: str, pause_seconds: float = 0.02) -> T:
     """Return the first true value of *condition*; whatever is not so in time fails with *what*."""

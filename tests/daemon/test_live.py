@@ -330,19 +330,6 @@ def spoil(host: Host, damage: str) -> None:
 
 # -- clocks --------------------------------------------------------------------------------------------------------
 
-_CLOCK_SET_BACK = """
-import os, sys, time
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from daemon.loop import Pace
-from daemon.run import run
-from daemon.settings import load
-flag = Path(sys.argv[1]) / "hour-back"
-def clock():
-    return datetime.now(UTC) - timedelta(hours=1 if flag.exists() else 0)
-sys.exit(run(load(sys.argv[1], sys.argv[2]), clock=clock, pace=Pace(sweep_all=1, sweep_hot=0.3, heartbeat=0.2)))
-"""
-
 _SCHEDULE_DIES = """
 import gc, sys, threading, time
 from pathlib import Path
@@ -360,21 +347,6 @@ def killer():
 threading.Thread(target=killer, daemon=True).start()
 sys.exit(run(load(sys.argv[1], sys.argv[2]), pace=Pace(sweep_all=0.5, sweep_hot=0.3, heartbeat=0.2)))
 """
-
-
-def test_a_clock_that_is_set_back_stops_nothing(host: Host) -> None:
-    """
-    Lines go on to be read, swept and published; events are ordered by number, not by time.
-    """
-    with daemon(host, script=_CLOCK_SET_BACK) as run:
-        append(host.claude(), claude_line("msg_a", 5))
-        run.has_read(host.claude())
-        (host.home / "hour-back").touch()
-        append(host.claude(), claude_line("msg_b", 6, second=1))
-        run.has_read(host.claude())
-        run.has_published(2, 31)
-        assert 0 == run.stop()
-    assert verify(host.state.log_directory, recall(host.state.head)).ok
 
 
 def test_a_schedule_that_died_is_noticed_and_made_up_for(host: Host) -> None:
@@ -414,19 +386,6 @@ def test_lines_without_end_are_passed_over_in_constant_memory(host: Host) -> Non
 
     assert after_mib < before_mib + 160  # the database has its share of this
     assert [{"code": "too_long", "length_bytes": 9 << 20}] == host.rows("SELECT code, length_bytes FROM rejected")
-
-
-def test_what_was_written_while_the_process_was_stopped_is_made_up_for(host: Host) -> None:
-    """
-    Two thousand files that nobody could hear of.
-    """
-    with daemon(host) as run:
-        run.signal(signal.SIGSTOP)
-        for n in range(2_000):
-            append(host.claude(f"11111111-1111-4111-8111-{n:012}"), claude_line(f"msg_{n}", 1))
-        run.signal(signal.SIGCONT)
-        run.has_published(2_000, 22_000)
-        assert 0 == run.stop()
 
 
 def test_heartbeat_tells_of_every_thread(host: Host) -> None:

@@ -6,12 +6,9 @@ import pytest
 
 from adapters.claude_code import ClaudeCode
 from adapters.codex import Codex
-from adapters.contract import Adapter, Header, Observation, UsageStated
+from adapters.contract import Header, Observation, UsageStated
 from daemon.bootstrap import open_log, refresh_and_publish
-from daemon.discover import places, sweep
-from daemon.ingest import Ingest
 from tests.daemon.conftest import Host, claude_line, codex_lines
-from tests.templates import begin_with_empty_tables
 
 
 class NewerClaude(ClaudeCode):
@@ -35,23 +32,16 @@ class NewerCodex(Codex):
         return [each for each in seen if not isinstance(each, UsageStated) or max((each.raw or {}).values()) < 1000]
 
 
-def read_with(host: Host, *adapters: Adapter) -> None:
-    begin_with_empty_tables(host.state)
-    with open_log(host.settings) as log:
-        Ingest(log, lambda: host.now).run(sweep(places(adapters, host.home, {}), "UTC"))
-        refresh_and_publish(host.settings)
-
-
 def test_an_over_count_does_not_stay_for_ever(host: Host) -> None:
     """
     A call that the newer parser no longer sees is superseded by nothing; a smaller reading of a line wins.
     """
     host.claude().write_bytes(claude_line("msg_a", 5) + claude_line("msg_wrong", 900))
     host.codex().write_bytes(codex_lines([100, 250, 9000]))
-    read_with(host, ClaudeCode(), Codex())
+    host.ingest_with(ClaudeCode(), Codex())
     assert (5, 15 + 910 + 9000) == host.totals()
 
-    read_with(host, NewerClaude(), NewerCodex())
+    host.ingest_with(NewerClaude(), NewerCodex())
 
     assert (3, 14 + 250) == host.totals()
     assert {"reparsed"} == {row["reason"] for row in host.rows("SELECT reason FROM superseded")}
@@ -68,10 +58,10 @@ def test_what_is_gone_keeps_its_older_reading(host: Host) -> None:
     """
     log = host.claude()
     log.write_bytes(claude_line("msg_a", 5) + claude_line("msg_wrong", 900))
-    read_with(host, ClaudeCode())
+    host.ingest_with(ClaudeCode())
     log.unlink()
 
-    read_with(host, NewerClaude())
+    host.ingest_with(NewerClaude())
 
     assert (2, 925) == host.totals()
 
@@ -91,7 +81,7 @@ def test_an_adapter_that_fails_costs_its_line_and_nothing_else(host: Host) -> No
     """
     host.claude().write_bytes(b"".join(claude_line(each, 5) for each in ("msg_a", "msg_bad", "msg_b")))
 
-    read_with(host, FailingClaude())
+    host.ingest_with(FailingClaude())
 
     assert (2, 30) == host.totals()
     assert [{"code": "adapter_failed"}] == host.rows("SELECT code FROM rejected")

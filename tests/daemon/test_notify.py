@@ -2,8 +2,6 @@
 
 import os
 import signal
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from daemon.workers import FRESH_SECONDS, Worker
 from tests.daemon.conftest import Host, claude_line
 from tests.daemon.live import Daemon, append, daemon, until
+from tests.daemon.manager import Manager
 
 #: The thread that keeps the tables ends when a file says so; nothing else of the daemon does.
 _MORTAL_PROJECTOR = """
@@ -30,35 +29,6 @@ Projector._judge_when_due = judge_or_end
 os.umask(0o077)
 sys.exit(run(load(sys.argv[1], sys.argv[2]), pace=Pace(**json.loads(sys.argv[3]))))
 """
-
-
-class Manager:
-    """Listens as systemd does, and remembers all that it hears."""
-
-    def __init__(self, address: str) -> None:
-        self.environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "300000"}
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(address.replace("@", "\0", 1))
-        self._heard: list[str] = []
-        self._listener = threading.Thread(target=self._listen)
-        self._listener.start()
-
-    def _listen(self) -> None:
-        """Take each datagram as it comes: who lets them lie keeps others from being sent."""
-        while datagram := self._socket.recv(65_536):
-            self._heard += datagram.decode().split("\n")
-
-    def heard(self) -> list[str]:
-        """Return every line so far."""
-        return list(self._heard)
-
-    def waits_for(self, line: str, times: int = 1) -> None:
-        until(lambda: sum(each.startswith(line) for each in self.heard()) >= times, f"{line} was said")
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RD)
-        self._listener.join()
-        self._socket.close()
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -19,8 +19,7 @@ from typing import Any, Final
 import pytest
 
 from tests.daemon.conftest import Host, claude_line, gptme_lines
-from tests.daemon.live import QUICK, Daemon, append, as_nobody, daemon, fill, needs, until
-from tests.daemon.test_live import _CLOCK_SET_BACK
+from tests.daemon.live import CLOCK_SET, QUICK, Daemon, append, as_nobody, daemon, fill, needs, until
 
 BIN: Final = Path(sys.executable).parent
 
@@ -279,7 +278,7 @@ def test_a_clock_that_was_set_back_an_hour(host: Host) -> None:
     """
     It is told for as long as it holds; a daemon that is started again takes the clock as it is.
     """
-    with patient(host, script=_CLOCK_SET_BACK) as it:
+    with patient(host, script=CLOCK_SET) as it:
         it.is_well()
         (host.home / "hour-back").touch()
 
@@ -292,7 +291,7 @@ def test_a_clock_that_is_right_again_is_well_without_a_step(host: Host) -> None:
     """
     A time server corrected it: nothing is left to do.
     """
-    with patient(host, script=_CLOCK_SET_BACK) as it:
+    with patient(host, script=CLOCK_SET) as it:
         (host.home / "hour-back").touch()
         it.falls_ill("clock_skew", 1)
 

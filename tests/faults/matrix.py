@@ -107,7 +107,7 @@ FAULTS: Final = (
 OPEN_IN_STATE: Final[frozenset[int]] = frozenset()
 
 #: Faults 37 to 72 without a test or a mutation so far; the suite holds that this is so.
-OPEN_IN_SOURCES: Final = frozenset(range(65, 73))
+OPEN_IN_SOURCES: Final[frozenset[int]] = frozenset()
 
 _TEST: Final = re.compile(r"^def test_(\w+)\(", re.MULTILINE)
 

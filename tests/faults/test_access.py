@@ -60,7 +60,7 @@ def test_link_out_of_the_root(host: Host) -> None:
     log, secret = host.claude(), host.home / "secret" / host.claude().name
     append(log, GOOD)
     append(secret, claude_line("msg_secret", 900))
-    for name, target in {"out": secret, "device": "/dev/zero", "loop": "loop.jsonl"}.items():
+    for name, target in {"out": str(secret), "device": "/dev/zero", "loop": "loop.jsonl"}.items():
         log.with_name(f"{name}.jsonl").symlink_to(target)
     (log.parent / "up").symlink_to(log.parent)
     log.parent.with_name("-srv-out").symlink_to(secret.parent)

@@ -6,12 +6,11 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from daemon import tail
+from daemon.beneath import open_beneath
 from daemon.bootstrap import catch_up, open_log, roots, seen_files, utc_now
 from daemon.discover import look_at
 from daemon.ingest import Ingest
@@ -193,16 +192,15 @@ def test_file_replaced_while_read(host: Host, monkeypatch: pytest.MonkeyPatch, m
         if fresh.exists():
             fresh.replace(log)
 
-    def open_too_late(*arguments: object) -> int:
-        descriptor = opened(*arguments)
+    def open_too_late(directory: str, name: str, flags: int) -> int:
+        descriptor = open_beneath(directory, name, flags)
         replace()
         return descriptor
 
-    opened: Callable[..., int] = tail.open_beneath
     if moment == "seen":
         replace()
     elif moment == "opened":
-        monkeypatch.setattr(tail, "open_beneath", open_too_late)
+        monkeypatch.setattr("daemon.tail.open_beneath", open_too_late)
     catch_up(host.settings, seen, lambda: host.now, lambda _: replace())
     host.ingest()
 
