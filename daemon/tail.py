@@ -25,8 +25,8 @@ LINE_BYTES_MAX: Final = 8 * 1024 * 1024
 #: How much is read at a time, in bytes. A batch is committed between two chunks.
 CHUNK_BYTES: Final = 256 * 1024
 
-#: Compressed bytes taken at a time: small, since they may unfold a thousandfold.
-_COMPRESSED_BYTES: Final = 4 * 1024
+#: Compressed bytes taken at a time: few, since each of them may unfold to 32 KiB.
+_COMPRESSED_BYTES: Final = 512
 _WINDOW_BYTES_MAX: Final = 128 * 1024 * 1024
 
 BOM: Final = b"\xef\xbb\xbf"

@@ -89,8 +89,10 @@ def test_endless_line(host: Host, *, is_compressed: bool) -> None:
     """
     gibibyte, log = 1 << 30, host.claude()
     if is_compressed:
-        frames = zstandard.compress(bytes(1 << 24)) * (gibibyte >> 24)
-        log.with_suffix(".jsonl.zst").write_bytes(frames + zstandard.compress(b"\n" + claude_line("msg_a", 5)))
+        frame = zstandard.ZstdCompressor().compressobj()  # one for all of it: some 32 KiB
+        parts = [frame.compress(bytes(1 << 24)) for _ in range(gibibyte >> 24)]
+        end = frame.compress(b"\n" + claude_line("msg_a", 5)) + frame.flush()
+        log.with_suffix(".jsonl.zst").write_bytes(b"".join(parts) + end)
     else:
         with log.open("wb") as file:
             file.truncate(gibibyte)  # a hole: no byte of it is on the disk
