@@ -112,7 +112,7 @@ def look_at(known: Iterable[Place], path: str, zone: str) -> Found | Denied | No
         except FileNotFoundError:
             return None
         except OSError as error:
-            return Denied(name, place.adapter, deny_code(error))
+            return _denied(place, name, error)
         if stat.S_ISLNK(status.st_mode):
             return Denied(name, place.adapter, "symlink")
         if not stat.S_ISREG(status.st_mode):
@@ -221,7 +221,7 @@ def _walk(place: Place, walk: _Walk, directory: str, parts: tuple[str, ...]) -> 
         with os.scandir(directory) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        yield Denied(directory, place.adapter, deny_code(error))
+        yield _denied(place, directory, error)
         return
     yield Listed(directory, place.adapter)
     for entry in entries:
@@ -247,7 +247,7 @@ def _claimed(place: Place, walk: _Walk, entry: "os.DirEntry[str]", parts: tuple[
     if header is None:
         return None
     if isinstance(status, OSError):
-        return Denied(entry.path, place.adapter, deny_code(status))
+        return _denied(place, entry.path, status)
     if stat.S_ISLNK(status.st_mode):
         return Denied(entry.path, place.adapter, "symlink")
     if not stat.S_ISREG(status.st_mode):
@@ -255,6 +255,12 @@ def _claimed(place: Place, walk: _Walk, entry: "os.DirEntry[str]", parts: tuple[
     if status.st_nlink > 1 and not walk.is_first(status):
         return None
     return Found(place.path, entry.path, place.adapter, replace(header, zone=walk.zone), status)
+
+
+def _denied(place: Place, path: str, error: OSError) -> Denied:
+    """Say why *path* cannot be read; of one that is longer than a path may be, only its directory has a place."""
+    is_too_long = error.errno == errno.ENAMETOOLONG
+    return Denied(os.path.dirname(path) if is_too_long else path, place.adapter, deny_code(error))  # noqa: PTH120 - texts
 
 
 def deny_code(error: OSError) -> DenyCode:

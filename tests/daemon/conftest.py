@@ -20,6 +20,7 @@ from daemon.settings import Settings
 from daemon.usage_verb import usage_document
 from projections.hashes import facts_hash, tables_hash
 from projections.read import Tables, Window
+from state.evidence import KINDS
 from state.paths import StatePaths
 from tests.templates import begin_with_empty_tables
 
@@ -104,6 +105,14 @@ class Host:
         """Return the hash of every stored row; what facts and views say is computed from these alone."""
         with Tables(self.state.published) as tables:
             return tables_hash(tables.connection)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what stands in the log, each event held against its model."""
+        lines = (line for path in sorted(self.state.log_directory.iterdir()) for line in path.read_bytes().splitlines())
+        events = [event for event in map(json.loads, lines) if event["k"] not in ("hdr", "commit", "seal")]
+        for event in events:
+            KINDS[event["k"]].model_validate(event, strict=False)
+        return events
 
     def changes(self) -> list[str]:
         """Return what happened to sources, in order; a missing root is no news."""

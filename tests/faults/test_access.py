@@ -153,9 +153,10 @@ def test_path_too_long_or_hostile(host: Host, capsysbinary: pytest.CaptureFixtur
     """
     name = "\x1b]0;owned\x07\x1b[2J\"'\nnot a line.jsonl"
     (host.claude().parent / name).write_bytes(GOOD)
-    bury(host.claude().parent, "d" * 250, 20)
+    bury(host.claude().parent, "\x1b", 4_090)
 
     assert ["too_deep"] == counted(host)
+    assert host.events()
     assert {"same": 1} == sources_of(host)
     places = ["--home", str(host.home), "--state-dir", str(host.state.root)]
     for verb in (["ingest"], ["status"], ["sessions"], ["explain", "2026-11-01"], ["verify", "--sources"]):
@@ -166,14 +167,15 @@ def test_path_too_long_or_hostile(host: Host, capsysbinary: pytest.CaptureFixtur
     assert b"\nnot a line" not in said
 
 
-def bury(directory: Path, name: str, depth: int) -> None:
+def bury(directory: Path, letter: str, path_bytes: int) -> None:
     """
-    Make directories in each other, deeper than any path may be long.
+    Make directories in each other: one whose path has *path_bytes*, and in it two that no path leads to.
     """
+    most, rest = divmod(path_bytes - len(os.fsencode(directory)), 251)
     at = os.open(directory, os.O_DIRECTORY)
-    for _ in range(depth):
-        os.mkdir(name, dir_fd=at)
-        below = os.open(name, os.O_DIRECTORY, dir_fd=at)
+    for length in (max(rest - 1, 1), *[250] * (most + 2)):
+        os.mkdir(letter * length, dir_fd=at)
+        below = os.open(letter * length, os.O_DIRECTORY, dir_fd=at)
         os.close(at)
         at = below
     os.close(at)
