@@ -93,6 +93,10 @@ class StateReplaced(StateUnusable):
     """
 
 
+class _AskedToStop(Exception):
+    """In the middle of a look at gigabytes: what was read of them by now is in the batch, with its mark."""
+
+
 class Loop:
     """Everything between a changed file and a committed batch; `run` returns when it was asked to stop."""
 
@@ -195,6 +199,8 @@ class Loop:
         try:
             while self.state != "stopping":
                 self._turn(self._mailbox.take(self._idle_seconds()))
+        except _AskedToStop:
+            self.state = "stopping"
         finally:
             self._schedule.stop()
             self._watch.stop()
@@ -419,7 +425,9 @@ class Loop:
         )
 
     def _go_on(self, _: int) -> None:
-        """Say in the middle of a large file, which takes longer than a turn should, that it goes on."""
+        """Say in the middle of a large file, which takes longer than a turn should, that it goes on, or end there."""
+        if self._mailbox.is_wished("stop"):
+            raise _AskedToStop
         self._watchdog.tick()
         if self.state in ("running", "starting") and time.monotonic() >= self._due["heartbeat"]:
             self._beat()

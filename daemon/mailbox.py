@@ -60,6 +60,10 @@ class Mailbox:
             self._wishes.add(wish)
             self._changed.notify()
 
+    def is_wished(self, wish: Wish) -> bool:
+        """Say whether something is to be done, and leave it in the box."""
+        return wish in self._wishes
+
     def _put(self, among: dict[str, None], path: str) -> None:
         with self._changed:
             if len(among) < PATHS_MAX:

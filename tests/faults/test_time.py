@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import zstandard
 
 from state.head import recall
 from state.paths import StatePaths
@@ -169,29 +170,40 @@ from daemon.ingest import Ingest
 from daemon.loop import Pace
 from daemon.run import run
 from daemon.settings import load
-look = Ingest.look
+look, move = Ingest.look, Ingest._move
 def look_and_tell(self, seen):
     has_more = look(self, seen)
     if has_more:
         Path(sys.argv[1], "busy").touch()
+    return has_more
+def move_and_tell(self, key, cursor):
+    move(self, key, cursor)
     if any(b'"k":"usage"' in event for event in self.batch._events):
         Path(sys.argv[1], "held").touch()
-    return has_more
-Ingest.look = look_and_tell
+Ingest.look, Ingest._move = look_and_tell, move_and_tell
 os.umask(0o077)
 sys.exit(run(load(sys.argv[1], sys.argv[2]), pace=Pace(**json.loads(sys.argv[3]))))
 """
 
 
-def test_asked_to_end_with_much_to_do(host: Host) -> None:
+@pytest.mark.parametrize("is_compressed", [False, True], ids=["plain", "compressed"])
+def test_asked_to_end_with_much_to_do(host: Host, *, is_compressed: bool) -> None:
     """
-    Gigabytes are left to look at, and a line is read that no batch holds yet: that one is committed, and it ends.
+    Gigabytes are left to look at, and a line is read that no batch holds yet: that one is committed, and it ends. Also
+    in the middle of an archive, which is read in one go.
     """
+    large = host.claude("22222222-2222-4222-8222-222222222222")
     with daemon(host, script=_HOLDING, pace={**QUICK, "sweep_hot": 3_600.0, "batch": 3_600.0}) as run:
-        with host.claude("22222222-2222-4222-8222-222222222222").open("wb") as file:
-            file.truncate(64 << 30)  # a hole: no byte of it is on the disk
-        until((host.home / "busy").exists, "the large one is read")
-        append(host.claude(), claude_line("msg_a", 5))
+        if is_compressed:
+            gibibyte = b"".join(zstandard.compress(bytes(1 << 27)) for _ in range(8))
+            archive = host.home / "archive"
+            archive.write_bytes(zstandard.compress(claude_line("msg_a", 5)) + 64 * gibibyte)
+            archive.rename(large.with_suffix(".jsonl.zst"))
+        else:
+            with large.open("wb") as file:
+                file.truncate(64 << 30)  # a hole: no byte of it is on the disk
+            until((host.home / "busy").exists, "the large one is read")
+            append(host.claude(), claude_line("msg_a", 5))
         until((host.home / "held").exists, "a line is read and not committed")
         run.signal(signal.SIGTERM)
 
