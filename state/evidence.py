@@ -450,7 +450,7 @@ class Source(Provenance):
     k: Literal["source"]
     change: words.SourceChange = Field(description="what happened")
     code: words.DenyCode | None = Field(None, description="why it cannot be read; null when it can")
-    previous_path: str | None = Field(None, max_length=12_288, description="where it was before it moved")
+    previous_path: StoredPath | Uri | None = Field(None, description="where it was before it moved")
     size_bytes: NonNegativeInt | None = Field(None, description="size when it was opened or replaced")
 
 
