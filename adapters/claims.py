@@ -77,6 +77,20 @@ class Claims:
     parser = "claims"
     source_class: SourceClass = "session_record"
     parser_version = 2
+    #: Every place of a record from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "item_key": ("session_id",),
+        "session_id": ("session_id",),
+        "agent": ("agent", "harness"),
+        "harness": ("harness", "agent"),
+        "run_type": ("run_type",),
+        "category": ("category",),
+        "model": ("model",),
+        "recorded_at": ("recorded_at", "timestamp"),
+        "started_at": ("started_at", "start_time"),
+        "ended_at": ("ended_at", "end_time"),
+        "trajectory_path": ("trajectory_path", "journal_path"),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name none: `[[claims]]` and `--claims` do."""

@@ -211,6 +211,37 @@ class ClaudeCode:
     parser = "claude_code"
     source_class: SourceClass = "claude_transcript"
     parser_version = 3
+    #: Every place of a line from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "source_id": ("message.id", "data.message.message.id", "uuid", "data.message.uuid"),
+        "line_id": ("uuid", "data.message.uuid"),
+        "request_id": ("requestId", "data.message.requestId"),
+        "session_id": ("sessionId",),
+        "agent_id": ("agentId", "data.agentId"),
+        "source_created_at": ("timestamp", "data.message.timestamp"),
+        "model": (
+            "message.model",
+            "message.usage.iterations.[].model",
+            "data.message.message.model",
+            "data.message.message.usage.iterations.[].model",
+        ),
+        "service_tier": (
+            "message.usage.service_tier",
+            "message.usage.speed",
+            "message.usage.inference_geo",
+            "data.message.message.usage.service_tier",
+            "data.message.message.usage.speed",
+            "data.message.message.usage.inference_geo",
+        ),
+        "stop_reason": ("message.stop_reason", "data.message.message.stop_reason"),
+        "agent_version": ("version",),
+        "cwd": ("cwd",),
+        "git_branch": ("gitBranch",),
+        "tool_name": ("message.content.[].name",),
+        "tool_call_id": ("message.content.[].id",),
+        "task_id": ("message.content.[].input.task_id", "message.content.[].input.taskId"),
+        "workstream_id": ("message.content.[].input.workstream_id", "message.content.[].input.workstreamId"),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the configured directories, else both default ones; then the wrappers' own stores."""

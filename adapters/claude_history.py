@@ -37,6 +37,10 @@ class ClaudeHistory(PromptList):
 
     agent: Agent = "claude_code"
     parser = "claude_history"
+    #: Every place of a line from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "session_id": ("sessionId",),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one file in every directory of the agent's configuration."""

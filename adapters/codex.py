@@ -261,6 +261,59 @@ class Codex:
     parser = "codex"
     source_class: SourceClass = "codex_session"
     parser_version = 3
+    #: Every place of a line from which a string may get into the log, by the field that it becomes;
+    #: `payload.arguments` is a string that holds JSON.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "source_id": (
+            "payload.response_id",
+            "payload.latest_token_usage_record.response_id",
+            "payload.thread_id",
+            "payload.latest_token_usage_record.thread_id",
+        ),
+        "request_id": ("payload.response_id", "payload.latest_token_usage_record.response_id"),
+        "session_id": ("payload.thread_id", "payload.latest_token_usage_record.thread_id"),
+        "stated_session_id": ("payload.id", "id"),
+        "parent_session_id": (
+            "payload.parent_thread_id",
+            "payload.latest_token_usage_record.parent_thread_id",
+            "payload.source.subagent.thread_spawn.parent_thread_id",
+        ),
+        "forked_from_id": ("payload.forked_from_id",),
+        "history_base_id": ("payload.history_base.thread_id",),
+        "turn_id": ("payload.turn_id",),
+        "source_created_at": ("timestamp", "payload.timestamp"),
+        "model": (
+            "payload.model",
+            "payload.model_info.slug",
+            "payload.attribution.model",
+            "payload.latest_token_usage_record.attribution.model",
+        ),
+        "model_provider": ("payload.model_provider",),
+        "service_tier": (
+            "payload.attribution.service_tier",
+            "payload.latest_token_usage_record.attribution.service_tier",
+        ),
+        "agent_version": ("payload.cli_version",),
+        "originator": ("payload.originator",),
+        "cwd": ("payload.cwd",),
+        "git_branch": ("payload.git.branch", "git.branch"),
+        "git_remote": ("payload.git.repository_url", "git.repository_url"),
+        "git_commit": ("payload.git.commit_hash", "git.commit_hash"),
+        "tool_name": ("payload.name", "payload.namespace", "payload.invocation.server", "payload.invocation.tool"),
+        "tool_call_id": ("payload.call_id",),
+        "task_id": (
+            "payload.arguments.task_id",
+            "payload.arguments.taskId",
+            "payload.invocation.arguments.task_id",
+            "payload.invocation.arguments.taskId",
+        ),
+        "workstream_id": (
+            "payload.arguments.workstream_id",
+            "payload.arguments.workstreamId",
+            "payload.invocation.arguments.workstream_id",
+            "payload.invocation.arguments.workstreamId",
+        ),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the live and the archived store; a finished rollout is moved from one to the other."""

@@ -6,6 +6,7 @@ Of a line its session and time are read; the prompt is skipped undecoded.
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
+from typing import Final
 
 import msgspec
 
@@ -32,6 +33,10 @@ class CodexHistory(PromptList):
 
     agent: Agent = "codex"
     parser = "codex_history"
+    #: Every place of a line from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "session_id": ("session_id",),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one file."""

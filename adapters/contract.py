@@ -380,3 +380,14 @@ class RowAdapter(Source, Protocol):
 
 
 Adapter = LineAdapter | DocumentAdapter | RowAdapter
+
+
+def stored(adapter: Adapter) -> Mapping[str, tuple[str, ...]]:
+    """
+    Return every position of a source from which a string may get into the log, by the field that it becomes.
+
+    A position is the names on the way to a value, joined by points, and `[]` for any element of a list; a string that
+    holds JSON is gone into. An adapter that does not say lists none.
+    """
+    listed: Mapping[str, tuple[str, ...]] = getattr(adapter, "stored", {})
+    return listed

@@ -75,6 +75,11 @@ class Gptme:
     parser = "gptme"
     source_class: SourceClass = "gptme_log"
     parser_version = 1
+    #: Every place of a line from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "source_created_at": ("timestamp",),
+        "model": ("metadata.model",),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the directory gptme writes to, and the one its companion package was told to read."""

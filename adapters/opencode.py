@@ -104,6 +104,18 @@ class OpenCode:
     parser = "opencode"
     source_class: SourceClass = "opencode_db"
     parser_version = 2
+    #: Every place of a row from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "item_key": ("item_key",),
+        "line_id": ("item_key",),
+        "session_id": ("session_id",),
+        "parent_session_id": ("parent_id",),
+        "agent_version": ("version",),
+        "model": ("data.modelID",),
+        "model_provider": ("data.providerID",),
+        "stop_reason": ("data.finish",),
+        "cwd": ("data.path.cwd",),
+    }
     # The titles of sessions and the parts of messages, where all text is, are not asked for.
     query = """
         SELECT

@@ -23,6 +23,16 @@ class OpenCodeStorage:
     parser = "opencode_storage"
     source_class: SourceClass = "opencode_message"
     parser_version = 2
+    #: Every place of a document from which a string may get into the log, by the field that it becomes.
+    stored: Final[Mapping[str, tuple[str, ...]]] = {
+        "item_key": ("id",),
+        "line_id": ("id",),
+        "session_id": ("sessionID",),
+        "model": ("modelID",),
+        "model_provider": ("providerID",),
+        "stop_reason": ("finish",),
+        "cwd": ("path.cwd",),
+    }
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Name the one storage of later versions and the storages per project of older ones."""

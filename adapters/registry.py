@@ -60,6 +60,12 @@ def installed() -> tuple[Adapter, ...]:
     return tuple(named.values())
 
 
+@cache
+def built_in() -> tuple[Adapter, ...]:
+    """Return the adapters of this package, whatever is installed beside it."""
+    return tuple(each.adapter for each in _built_in() if each.adapter is not None)
+
+
 def problems() -> list[Registered]:
     """Return the plug-ins that read nothing."""
     return [each for each in registered() if each.adapter is None]

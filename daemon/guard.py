@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import PurePath, PurePosixPath
 from typing import Any, Final, TypeVar, cast, get_args
 
-from adapters.contract import FAILED, Adapter, Header, Item, LineRejected, Observation, Root, Row
+from adapters.contract import FAILED, Adapter, Header, Item, LineRejected, Observation, Root, Row, stored
 from adapters.registry import registered
 
 _KINDS: Final = get_args(Observation)
@@ -34,6 +34,7 @@ class Guarded:
         self.parser_version = adapter.parser_version
         self.kind = adapter.kind
         self.query = getattr(adapter, "query", "")
+        self.stored = stored(adapter)
 
     def roots(self, home: PurePath, environment: Mapping[str, str]) -> Iterable[Root]:
         """Return the roots; none where the adapter failed."""

@@ -2,13 +2,13 @@
 What every adapter promises, held against every fixture there is.
 
 A new agent is one module in `adapters/` and one folder in `fixtures/`, called like the adapter: lines as the agent
-writes them, what each is to say, and `stored.json`, the list of source positions from which a string may get into the
-log. Of a document adapter each line of a fixture is a document, of a database each is a row: its columns, JSON inside
-them as it is. The promises themselves are in `daemon/conformance.py`: authors outside this tree check them with
-`adapters check`.
+writes them, and what each is to say. From which positions a string may get into the log the adapter itself lists. Of a
+document adapter each line of a fixture is a document, of a database each is a row: its columns, JSON inside them as it
+is. The promises themselves are in `daemon/conformance.py`: authors outside this tree check them with `adapters check`.
 """
 
 import json
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.contract import Header
+from adapters.contract import Header, stored
 from adapters.registry import installed
 from daemon.conformance import MARK, WORDS, changed, findings, named, observed, plain, positions, unsound
 
@@ -30,9 +30,18 @@ TEXTS = sorted(name for name, adapter in ADAPTERS.items() if adapter.kind != "ro
 #: No string of a fixture is longer, in characters: no transcript slips in.
 STRING_MAX = 200
 
-AS_ID, AS_PATH, AS_REMOTE = f"canary-{MARK}", f"/canary/{MARK}", f"https://canary:{MARK}@example.com/repo"
+AS_ID, AS_PATH, AS_REMOTE = f"canary-{MARK}", f"/canary/{MARK}.jsonl", f"https://canary:{MARK}@example.com/repo"
 #: A tool of a tracker, and the arguments of a call where they are JSON in a string.
-AS_TOOL, AS_ARGUMENTS = f"mcp__{AS_ID}", json.dumps({"task_id": AS_ID})
+AS_TOOL, AS_TIME = f"mcp__{AS_ID}", "2031-07-13T01:02:03.456Z"
+
+#: Each as it is put into a position, and as it would come out.
+CANARIES = (
+    *((text, MARK) for text in (AS_ID, AS_PATH, AS_REMOTE, f"example.com/{AS_ID}", AS_TOOL)),
+    (AS_TIME, AS_TIME[:-1]),
+)
+
+#: The reader stores the key of an item, and no observation has it: `test_key_of_an_item_is_listed`.
+KEYS_OF_ITEMS = {agent: ("item_key",) for agent, adapter in ADAPTERS.items() if adapter.kind != "lines"}
 
 
 def lines_of(case):
@@ -152,20 +161,60 @@ def test_fixture_holds_no_transcript(case):
         assert longest < STRING_MAX
 
 
+def fields_with(said, mark):
+    """
+    Yield the fields of an observation in which a mark came out; of what is only counted nothing is stored.
+    """
+    if said.get("k") in ("unrecognised", "unmetered"):
+        return
+    for name, value in said.items():
+        if isinstance(value, dict):
+            yield from fields_with(value, mark)
+        elif mark in str(value):
+            yield name
+
+
+def planted(line, prefix=""):
+    """
+    Yield a line with each canary at each position, its position, and what to look for; JSON in a string is gone into.
+    """
+    for path in positions(line):
+        for canary, mark in CANARIES:
+            yield changed(line, path, canary), prefix + named(path), mark
+        inner = inside(line, path)
+        for new, place, mark in planted(inner, f"{prefix}{named(path)}.") if inner else ():
+            yield changed(line, path, json.dumps(new)), place, mark
+
+
+def inside(line, path):
+    """
+    Return the JSON object in the string at a position; none when there is none.
+    """
+    for key in path:
+        line = line[key]
+    try:
+        found = json.loads(line) if isinstance(line, str) else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 @pytest.mark.parametrize("agent", ADAPTERS)
 def test_list_of_stored_positions_is_exact(agent):
     """
-    A string gets into the log from the positions that are listed, and from no other; so the list can be reviewed.
+    A string gets into the log from the positions that are listed, as the field that is listed, and from no other.
     """
-    stored = set()
+    found = defaultdict(set)
     for header, line in readable(agent):
-        for path in positions(line):
-            for canary in (AS_ID, AS_PATH, AS_REMOTE, f"example.com/{AS_ID}", AS_TOOL, AS_ARGUMENTS):
-                said = read(agent, json.dumps(changed(line, path, canary)).encode(), header)
-                if MARK in json.dumps(plain(said)):
-                    stored.add(named(path))
+        for new, place, mark in planted(line):
+            for said in plain(read(agent, json.dumps(new).encode(), header)):
+                for field in fields_with(said, mark):
+                    found[field].add(place)
 
-    assert json.loads((FIXTURES / agent / "stored.json").read_text(encoding="utf-8")) == sorted(stored)
+    listed = {field: set(places) for field, places in stored(ADAPTERS[agent]).items()}
+    for key in KEYS_OF_ITEMS.get(agent, ()):
+        listed.pop(key)
+    assert listed == found
 
 
 @pytest.mark.parametrize("agent", ADAPTERS)
