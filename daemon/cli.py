@@ -152,6 +152,7 @@ _COMMANDS: Final[tuple[Callable[[Commands], None], ...]] = (
     exports.statusline,
     _completion_command,
     upkeep.service,
+    upkeep.privacy,
     reading.sql,
 )
 

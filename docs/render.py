@@ -17,6 +17,8 @@ from typing import Any, Final, cast, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from adapters.contract import Adapter
+from adapters.registry import built_in
 from daemon import heartbeat, journal, watch
 from daemon.config import Config
 from daemon.explain import FORMULAS
@@ -24,6 +26,7 @@ from daemon.health.rules import RULES
 from daemon.hooks.installed import WANTED
 from daemon.message import Envelope
 from daemon.posts import OldTokens, Sending
+from daemon.privacy.stored import positions_of, strings_of
 from daemon.repo_answers import NEXT_STEPS
 from daemon.web import answers, shapes
 from daemon.web.openapi import path_of
@@ -116,6 +119,8 @@ def rendered(text: str) -> str:
         "finding_rules": _finding_rules,
         "settings": _settings,
         "faults": _faults,
+        "positions": _positions,
+        "stored_strings": _stored_strings,
     }
     return _MARK.sub(lambda match: f"{match[1]}\n{parts[match[2]]()}\n{match[3]}", text)
 
@@ -168,6 +173,32 @@ def _finding_rules() -> str:
 def _finding_rule(name: str, severity: str, rule: Relation) -> str:
     what = f"{rule.what[0].upper()}{rule.what[1:]} {rule.notes}"
     return f"\n### `{name}` ({severity})\n\n{what}\n\nOne finding: {rule.grain}.\n"
+
+
+def _positions() -> str:
+    """Return, of each adapter, every position from which a string may be stored."""
+    return "".join(_positions_of(adapter) for adapter in sorted(built_in(), key=lambda each: each.parser))
+
+
+def _positions_of(adapter: Adapter) -> str:
+    rows = "\n".join(
+        f"| `{each.place}` | `{each.field}` | {_pattern(each.pattern)} |" for each in positions_of(adapter)
+    )
+    return f"\n### `{adapter.parser}`\n\n| position | becomes | pattern |\n|---|---|---|\n{rows}\n"
+
+
+def _stored_strings() -> str:
+    """Return every pattern of a stored string, with the fields that have it."""
+    fields: dict[str, dict[str, None]] = {}
+    for model in KINDS.values():
+        for each in (each for each in strings_of(model) if each.place != "k"):
+            fields.setdefault(_pattern(each.pattern or "none"), {})[each.place.rpartition(".")[2]] = None
+    rows = "\n".join(f"| {pattern} | {', '.join(f'`{name}`' for name in names)} |" for pattern, names in fields.items())
+    return f"\n| pattern | fields |\n|---|---|\n{rows}\n"
+
+
+def _pattern(pattern: str) -> str:
+    return "`" + pattern.replace("|", "\\|") + "`" if pattern.startswith("^") else pattern
 
 
 def _settings() -> str:

@@ -1,4 +1,4 @@
-"""Whether all is well, and the service: `health`, `doctor`, `status`, `reconcile`, `invariants`, `service`."""
+"""Whether all is well, and the service: `health`, `doctor`, `status`, `reconcile`, `invariants`, `service`, `privacy`."""
 
 import argparse
 
@@ -124,3 +124,16 @@ def _run_service(options: argparse.Namespace, settings: Settings) -> int:
     if options.action == "status":
         return verbs.status(settings, asked, as_json=options.json)
     return verbs.PLAIN[options.action](settings, asked)
+
+
+def privacy(commands: Commands) -> None:
+    """Declare `privacy prove`: that nothing of a conversation is stored."""
+    actions = group(commands, "privacy", "what may be stored, and the proof that nothing else is")
+    what = "plant canaries in a sample of your own logs, read it, and search everything for them"
+    command(actions, "prove", _prove, what)
+
+
+def _prove(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon.privacy.prove import prove
+
+    return prove(settings, as_json=options.json)

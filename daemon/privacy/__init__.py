@@ -1,0 +1,1 @@
+"""What may be stored, and the proof that nothing else is."""
