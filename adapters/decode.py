@@ -15,6 +15,11 @@ from state.vocabulary import BRANCH, ID, MODEL, PATH, TOKENS_MAX, VERSION
 #: A time as the log writes it and the tables read it; Python reads many more spellings (weeks, commas, any separator).
 _CANONICAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 
+#: No system opens a longer path, in bytes; escaped, each of them may take three in the log.
+_PATH_BYTES_MAX = 4_096
+#: No address of a remote is longer; without a bound one line with a megabyte of it stopped every pass.
+_ADDRESS_CHARS_MAX = 1_024
+
 #: Greatest number of a line; what is beyond it does not fit into a column, and one such line would stop every refresh.
 _ORDINAL_MAX = 2**63 - 1
 
@@ -87,14 +92,17 @@ def branch_name(text: str | None) -> str | None:
 
 @lru_cache(maxsize=4096)
 def directory(text: str | None) -> str | None:
-    """Return an absolute path when it looks like one, else its hash."""
-    if not text or not PATH.fullmatch(text):
-        return _patterned(ID, f"hash:{digest(text)}") if text else None
+    """Return an absolute path when it looks like one, and not longer than a path can be, else its hash."""
+    if not text:
+        return None
+    return text if PATH.fullmatch(text) and _is_short(text) else f"hash:{digest(text)}"
+
+
+def _is_short(path: str) -> bool:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return f"hash:{digest(text)}"
-    return text
+        return len(path.encode()) <= _PATH_BYTES_MAX
+    except UnicodeEncodeError:  # half a character: no text at all
+        return False
 
 
 _PLACE = r"(?:[^@/\s]*@)?([A-Za-z0-9][A-Za-z0-9.-]+)(?::\d+)?[:/]+([A-Za-z0-9._/~+-]+?)(?i:\.git)?/?"
@@ -109,7 +117,8 @@ def remote_name(text: str | None) -> str | None:
     """Return ``host/path`` of a git remote; user, password and token never pass. Anything else becomes a hash."""
     if not text or _HASHED.fullmatch(text):
         return text or None
-    match = (_ADDRESS if "://" in text else _SHORT).fullmatch(text)
+    pattern = _ADDRESS if "://" in text else _SHORT
+    match = pattern.fullmatch(text) if len(text) <= _ADDRESS_CHARS_MAX else None
     return f"{match[1].lower()}/{match[2]}" if match else f"hash:{digest(text)}"
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from adapters.contract import FAILED, ROW_COLUMNS, Header, LineRejected, Observation, Row, RowAdapter, Value
+from daemon.bounds import at_most
 from daemon.identity import line_hash
 from daemon.items import ItemPlace, Statements, stored_key
 from daemon.tail import SourceFile
@@ -386,7 +387,7 @@ class _Look:
 
     def _said(self, row: Row) -> tuple[Observation, ...]:
         try:
-            return tuple(self._adapter.read_row(row, self._header))
+            return at_most(self._adapter.read_row(row, self._header))
         except MemoryError:  # no fault of what is read: rejected, it would be passed over for good
             raise
         except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the row is told

@@ -20,6 +20,7 @@ from adapters.contract import (
     UsageStated,
 )
 from adapters.decode import identity
+from daemon.bounds import at_most
 from daemon.identity import line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tallies import Said
@@ -67,7 +68,7 @@ class Statements:
 
     def item(self, place: ItemPlace, content: bytes, observations: Iterable[Observation]) -> None:
         """Take what one item says."""
-        said = tuple(observations)
+        said = at_most(observations)
         self.counts.lines += bool(said)
         self.said.append(_tallied(len(content), said))
         before = len(self.events)

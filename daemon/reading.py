@@ -20,6 +20,7 @@ from adapters.contract import (
     TurnUnmetered,
     UsageStated,
 )
+from daemon.bounds import at_most
 from daemon.identity import Unsteady, continuity, line_hash
 from daemon.provenance import Stamp, salted_hash
 from daemon.tail import BOM, LINE_BYTES_MAX, Chunk, SourceFile
@@ -160,7 +161,7 @@ class Reading:
         if not content:
             return _NUL_RUN
         try:
-            return tuple(self._adapter.read_line(content, self._header))
+            return at_most(self._adapter.read_line(content, self._header))
         except MemoryError:  # no fault of what is read: rejected, it would be passed over for good
             raise
         except Exception:  # noqa: BLE001 - an adapter of somebody else must not end the daemon; the line is told

@@ -188,7 +188,9 @@ class Usage(LineProvenance):
         None, description="cost the source states, in micro-dollars; kept, never summed"
     )
     flags: tuple[words.Flag, ...] = Field((), description="what is known to be imperfect about the statement")
-    raw: dict[RawName, Tokens] | None = Field(None, description="the numbers verbatim, under the source's own names")
+    raw: Annotated[dict[RawName, Tokens], Field(max_length=64)] | None = Field(
+        None, description="the numbers verbatim, under the source's own names"
+    )
 
 
 class Session(LineProvenance):

@@ -1,4 +1,4 @@
-"""Whether all is well, and the service: `health`, `doctor`, `status`, `reconcile`, `invariants`, `service`, `privacy`."""
+"""Whether all is well: `health`, `doctor`, `status`, `reconcile`, `invariants`, `service`, `privacy`."""
 
 import argparse
 
