@@ -18,6 +18,7 @@ from daemon.checkouts import Checkouts, look_once
 from daemon.discover import Found, Place, Seen, places, sweep
 from daemon.guard import readers
 from daemon.health.limits import Limits, limits
+from daemon.identity import NAMES
 from daemon.inbox import Inbox, Taken, take_all
 from daemon.inbox_directory import InboxUnsafe
 from daemon.ingest import Ingest, Pass
@@ -26,7 +27,9 @@ from daemon.publish import publish
 from daemon.recollect import recollect
 from daemon.scratch import is_scratch, sweep_scratch
 from daemon.settings import Settings
-from daemon.task_rules import record
+from daemon.task_rules import branch_patterns, record
+from daemon.veil import Veil, veil_for
+from daemon.veiled_log import VeiledLog
 from projections.build import Projection, ProjectionUnusable
 from state.cursors import Cursor
 from state.errors import TallystickError
@@ -56,11 +59,27 @@ class Caught:
 
 @contextmanager
 def open_log(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Iterator[Log[Cursor]]:
-    """Open the one log of a state directory, made when it is new; held until the block ends."""
+    """
+    Open the one log of a state directory, made when it is new; held until the block ends.
+
+    Raises:
+        NamesArePlain, NamesAreHashed: Names of its other events are stored otherwise than the configuration says.
+    """
     settings.state.create()
-    with Log.open(settings.state, Cursor, host=settings.host, clock=clock) as log:
+    NAMES.veil = _veil(settings)
+    with VeiledLog.open(settings.state, Cursor, host=settings.host, clock=clock) as log:
         _empty(settings.state.temporary)
         yield log
+
+
+def _veil(settings: Settings) -> Veil | None:
+    """Return what hashes names, where the configuration wants that."""
+    if not settings.config_file.exists():
+        return veil_for(settings.state, (), is_wanted=False)
+    from daemon.config import read_config  # brings pydantic, which a daemon without a configuration never needs
+
+    is_wanted = read_config(settings.config_file).privacy.names == "hashed"
+    return veil_for(settings.state, branch_patterns(settings), is_wanted=is_wanted)
 
 
 def _empty(temporary: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Final
 
 from daemon.commands import authors, claims, exports, intake, messages, reading, upkeep
 from daemon.commands.declared import Commands, Verb, command
+from daemon.identity import NAMES
 from daemon.settings import Settings, load
+from daemon.veil import veil_of
 from state.errors import OutOfMemory, TallystickError
 
 #: Exit codes beside those of the errors themselves.
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         settings = load(options.home, options.state_dir)
+        NAMES.veil = veil_of(settings.state)
         verb: Verb = options.verb
         code = verb(options, settings)
         if sys.stdout is not None:

@@ -109,6 +109,14 @@ class HooksConfig(_Strict):
     )
 
 
+class PrivacyConfig(_Strict):
+    """What may stand in the log in plain."""
+
+    names: Literal["plain", "hashed"] = Field(
+        "plain", description="paths and branches: `plain`, or `hashed` by a key that only this log has; for a new log"
+    )
+
+
 class RootConfig(_Strict):
     """A further directory of logs."""
 
@@ -187,6 +195,7 @@ class Config(_Strict):
     tasks: TasksConfig = Field(TasksConfig(), description="how branches and commits name tasks")
     health: HealthConfig = Field(HealthConfig(), description="from when on something is wrong")
     hooks: HooksConfig = Field(HooksConfig(), description="which hooks have to be in place")
+    privacy: PrivacyConfig = Field(PrivacyConfig(), description="what may stand in the log in plain")
     roots: Annotated[tuple[RootConfig, ...], BeforeValidator(_as_tuple)] = Field(
         (), description="further directories of logs; one that is missing is told"
     )

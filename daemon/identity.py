@@ -10,11 +10,22 @@ import os
 from typing import Final, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
+from daemon.veil import Veil
 from state.vocabulary import PATH
 
 #: Up to this size everything before the offset is hashed; beyond it, samples of the same sum.
 CONTINUITY_BYTES: Final = 32 * 1024
 _SAMPLES: Final = 32
+
+
+class Names:
+    """How this process stores names; ``veil`` is null where they are plain. Set when it is known whose log it is."""
+
+    veil: Veil | None = None
+
+
+#: Of this process: whoever opens a log, or asks about one, says which.
+NAMES: Final = Names()
 
 
 class RandomAccess(Protocol):
@@ -67,6 +78,8 @@ def generation(status: os.stat_result, seq: int) -> str:
 
 def stored_name(name: str) -> str:
     """Return a file's logical name as it may be stored: itself when it is clean, else its bytes percent-encoded."""
+    if NAMES.veil is not None:
+        return NAMES.veil.name(name)
     is_clean = name.isprintable() and not any("\ud800" <= char <= "\udfff" for char in name)
     return name if is_clean else quote(os.fsencode(name))
 
@@ -75,8 +88,11 @@ def stored_path(path: str) -> str:
     """
     Return *path* as it may be stored: itself when it is clean, else a ``file://`` URI of its bytes.
 
-    A name with control characters or bytes that are no UTF-8 can neither be printed nor compared safely.
+    A name with control characters or bytes that are no UTF-8 can neither be printed nor compared safely. Where names
+    are hashed, each of its parts is.
     """
+    if NAMES.veil is not None:
+        return NAMES.veil.path(path)
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -85,5 +101,7 @@ def stored_path(path: str) -> str:
 
 
 def real_path(source: str) -> str:
-    """Return the path behind a stored place."""
+    """Return the path behind a stored place; a hashed one is looked for, and stays hashed when it is not there."""
+    if NAMES.veil is not None:
+        return NAMES.veil.real(source)
     return os.fsdecode(unquote_to_bytes(source[len("file://") :])) if source.startswith("file://") else source

@@ -8,11 +8,13 @@ no harm. Tables that are not of this log are not believed at all.
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import duckdb
 from pydantic import ValidationError
 
+from daemon.identity import real_path
 from daemon.logged import trusted
 from state.evidence import CheckoutFacts
 from state.paths import StatePaths
@@ -60,6 +62,10 @@ LIMIT 5000
 """
 
 
+#: Fields of a checkout that are directories; they are looked at again.
+_PLACES: Final = frozenset({"cwd", "top_path", "main_path", "git_path"})
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """
@@ -96,8 +102,9 @@ def recorded(paths: StatePaths) -> Recorded | None:
             if tables is None:
                 return None
             facts = [_facts(row["body"]) for row in tables.rows(_FACTS)]
-            commits = [(row["top_path"], row["commit"]) for row in tables.rows(_COMMITS)]
-            seen_at = {row["cwd"]: row["seen_at"] for row in tables.rows(_DIRECTORIES)}
+            place = cache(real_path)  # of thousands of rows, a few hundred directories
+            commits = [(place(row["top_path"]), row["commit"]) for row in tables.rows(_COMMITS)]
+            seen_at = {place(row["cwd"]): row["seen_at"] for row in tables.rows(_DIRECTORIES)}
     except duckdb.Error:
         return None
     return Recorded(tuple(each for each in facts if each is not None), tuple(reversed(commits)), seen_at)
@@ -106,6 +113,9 @@ def recorded(paths: StatePaths) -> Recorded | None:
 def _facts(body: str) -> CheckoutFacts | None:
     """Return stored facts; ``None`` for those of another version, which are recorded anew."""
     try:
-        return CheckoutFacts.model_validate(json.loads(body))
+        stored = json.loads(body)
+        return CheckoutFacts.model_validate(
+            stored | {name: real_path(stored[name]) for name in _PLACES & stored.keys()}
+        )
     except (ValueError, ValidationError):
         return None

@@ -54,6 +54,12 @@ def effective(settings: Settings) -> RuleSet:
     return read_config(settings.config_file).tasks.rules()
 
 
+def branch_patterns(settings: Settings) -> tuple[str, ...]:
+    """Return the patterns that find tasks and workstreams in branches; raises as `effective`."""
+    rules = effective(settings)
+    return tuple(each for each in (rules.branch_pattern, rules.workstream_branch_pattern) if each)
+
+
 def record(log: Log[Cursor], settings: Settings, clock: Callable[[], datetime]) -> RuleSet:
     """
     Append the rules if the log's own are others, and return them; the caller holds the log.

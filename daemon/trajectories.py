@@ -15,6 +15,7 @@ import msgspec
 
 from adapters.contract import ClaimStated
 from adapters.decode import directory
+from daemon.identity import stored_path
 from daemon.provenance import utc_text
 from state.vocabulary import EVENT_VERSION, TrajectoryState
 
@@ -23,7 +24,11 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Trajectories:
-    """Looks at the logs that claims point at; ``home`` is what `~` means in them, ``missing`` what was not there."""
+    """
+    Looks at the logs that claims point at.
+
+    ``home`` is what `~` means in them, ``missing`` what was not there, by its stored path.
+    """
 
     home: Path = Path("/nonexistent")
     missing: set[str] = field(default_factory=set)
@@ -42,13 +47,13 @@ class Trajectories:
         if path is None:
             return
         body = {"path": path, **_seen(path)}
-        (self.missing.add if body["state"] == "missing" else self.missing.discard)(path)
+        (self.missing.add if body["state"] == "missing" else self.missing.discard)(stored_path(path))
         yield _encode({"k": "trajectory", "v": EVENT_VERSION, "ingested_at": utc_text(now), "body": body})
 
     def look_again(self, claim: ClaimStated, now: datetime) -> Iterator[bytes]:
         """Yield the event that a log is there by now which was missing when its claim was read; else none."""
         path = self.absolute(claim).body.trajectory_path
-        if path in self.missing and os.path.lexists(path):
+        if path is not None and stored_path(path) in self.missing and os.path.lexists(path):
             yield from self.look(claim, now)
 
 

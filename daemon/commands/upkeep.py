@@ -127,8 +127,10 @@ def _run_service(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def privacy(commands: Commands) -> None:
-    """Declare `privacy prove`: that nothing of a conversation is stored."""
+    """Declare `privacy`: what names are stored, and the proof that nothing of a conversation is."""
     actions = group(commands, "privacy", "what may be stored, and the proof that nothing else is")
+    name = command(actions, "name", _name, "how a path or branch is called in the log and the tables", None)
+    name.add_argument("name", metavar="NAME", help="an absolute path, else a branch")
     what = "plant canaries in a sample of your own logs, read it, and search everything for them"
     command(actions, "prove", _prove, what)
 
@@ -137,3 +139,14 @@ def _prove(options: argparse.Namespace, settings: Settings) -> int:
     from daemon.privacy.prove import prove
 
     return prove(settings, as_json=options.json)
+
+
+def _name(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon import show
+    from daemon.task_rules import branch_patterns
+    from daemon.veil import veil_of
+
+    veil = veil_of(settings.state, branch_patterns(settings))
+    is_path = options.name.startswith("/")
+    show.out(options.name if veil is None else veil.path(options.name) if is_path else veil.branch(options.name))
+    return 0
