@@ -36,7 +36,7 @@ like_pip = \
 	if [ -n "$$SSL_CERT_FILE" ]; then export SSL_CERT_FILE; else unset SSL_CERT_FILE; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-slow test-duckdb2 mutations bench format lock wheel smoke clean \
+.PHONY: help docs demo test test-slow test-duckdb2 mutations fuzz bench format lock wheel smoke clean \
 	check check-format check-lint check-types check-imports check-locks
 
 help: ## this list
@@ -72,6 +72,13 @@ test-duckdb2: .venv-duckdb2/.built ## everything that meets the database, with t
 
 mutations: .venv/.built ## takes away the protection against each fault in turn: its test has to fail; ARGS=FAULT for one
 	.venv/bin/python -m tests.faults.mutate $(ARGS)
+
+# How many lines `make fuzz` makes.
+LINES ?= 100000
+
+# From here, as the corpus is that of the tests. ARGS=--seed=N repeats a run.
+fuzz: .venv-fuzz/.built ## coverage-guided fuzzing of adapters, inbox and hooks; prints lines, crashes, peak memory
+	.venv-fuzz/bin/python -m tests.fuzz.run --lines $(LINES) $(ARGS)
 
 docs: .venv/.built ## writes the parts of docs/ that the code knows better
 	.venv/bin/python docs/render.py
@@ -174,6 +181,14 @@ build_environment = $(require_python); $(like_pip); set -e; echo "building $(@D)
 	$(abspath $(UV)) --directory / pip install --quiet --python $(abspath $(@D))/bin/python --upgrade --no-deps 'duckdb>=2,<3'; \
 	touch $@
 
+# Not in the lock: it has wheels for Linux on x86-64 alone, and the lock covers every platform that we run on; where there is
+# no wheel, this target alone cannot run. One version, so that a failing seed is the same line tomorrow.
+ATHERIS_VERSION := 3.0.0
+.venv-fuzz/.built: pyproject.toml requirements.lock requirements-dev.lock | $(UV)
+	@$(build_environment); \
+	$(UV) pip install --quiet --python $(@D)/bin/python --only-binary :all: --no-deps atheris==$(ATHERIS_VERSION); \
+	touch $@
+
 clean: ## removes what this file builds, and the tools' caches
-	rm -rf .venv .venv-duckdb2 .uv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-duckdb2 .venv-fuzz .uv dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
