@@ -202,4 +202,6 @@ def test_hundred_thousand_files(host: Host, files: int) -> None:
 
     assert files == seen
     assert files // 100 < directories
-    assert peak_bytes < 4 << 20  # also caches, and the interpreter's own table of names
+    assert (
+        peak_bytes < (4 << 20) + 100 * files
+    )  # caches, and the interpreter's own table of names; a file takes ten times that
