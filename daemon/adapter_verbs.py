@@ -250,7 +250,7 @@ def _facts(
     own = settings._replace(state=state)
     for part in parts:
         _copied(adapter, path, copy, part)
-        seen = Found(str(directory), str(copy), adapter, header, copy.stat())
+        seen = Found(str(copy.parent), str(copy), adapter, header, copy.stat())
         with open_log(own) as log:
             Ingest(log, lambda: datetime.now(UTC)).run([seen])
             with Projection.open(state) as projection:

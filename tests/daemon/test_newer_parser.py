@@ -102,8 +102,8 @@ def test_memory_that_is_missing_is_no_fault_of_the_line(host: Host) -> None:
     host.claude().write_bytes(claude_line("msg_a", 5))
 
     with pytest.raises(MemoryError):
-        read_with(host, GreedyClaude())
-    read_with(host, ClaudeCode())
+        host.ingest_with(GreedyClaude())
+    host.ingest_with(ClaudeCode())
 
     assert (1, 15) == host.totals()
     assert [] == host.rows("SELECT code FROM rejected")

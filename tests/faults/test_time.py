@@ -20,9 +20,7 @@ from tests.daemon.conftest import Host, claude_line
 from tests.daemon.live import CLOCK_SET, QUICK, Daemon, append, daemon, needs, until
 from tests.daemon.manager import Manager
 from tests.daemon.watching import other
-from tests.faults.test_power_cut import Disk, disk
-
-__all__ = ["disk"]
+from tests.faults.disks import Disk
 
 
 @pytest.fixture
