@@ -124,7 +124,7 @@ def hangs_in_the_kernel(run: Daemon) -> bool:
     """
     Say whether a thread of the daemon waits for what no signal can end.
     """
-    stats = (each.read_text() for each in Path(f"/proc/{run._running.pid}/task").glob("*/stat"))
+    stats = (each.read_text() for each in Path(f"/proc/{run.pid}/task").glob("*/stat"))
     return any(stat.rpartition(")")[2].split()[0] == "D" for stat in stats)
 
 

@@ -123,7 +123,7 @@ def is_watched(run: Daemon, directory: Path) -> bool:
     """
     Say whether the kernel has a watch of this process on *directory*.
     """
-    watches = Path(f"/proc/{run._running.pid}/fdinfo").iterdir()
+    watches = Path(f"/proc/{run.pid}/fdinfo").iterdir()
     return any(f" ino:{directory.stat().st_ino:x} " in each.read_text() for each in watches)
 
 
