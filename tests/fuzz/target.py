@@ -158,7 +158,8 @@ def mutated(line: bytes, dice: random.Random, others: "list[bytes] | None" = Non
     if not isinstance(value, dict):
         return _torn(line, dice)
     if dice.random() < 0.2:
-        value = everywhere(value, dice.choice(STRINGS))
+        # In a wide line a long string everywhere would be gigabytes, cut off again.
+        value = everywhere(value, dice.choice(STRINGS)[: 1 + 2**20 // (1 + line.count(b'"'))])
     for _ in range(dice.randint(1, 4)):
         _change(value, dice, others)
     try:
@@ -189,7 +190,8 @@ def _change(value: dict[str, Any], dice: random.Random, others: "list[bytes] | N
         case 4 if isinstance(holder, dict):
             holder[dice.choice(("type", "usage", "id", "payload", "message", "\0", "a" * 300))] = holder.pop(key)
         case 5:
-            holder[key] = [there] * (dice.choice((1, 2, 50, 2_000)) if dice.random() < 0.1 else 2)
+            # As wide as a line of 64 KiB can be: what is cut off behind that only costs the fuzzer memory.
+            holder[key] = [there] * (min(2_000, 1 + 65_536 // len(repr(there))) if dice.random() < 0.1 else 2)
         case 6 if others:
             holder[key] = _parsed(dice.choice(others))
         case _:
