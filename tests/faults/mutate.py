@@ -124,7 +124,7 @@ def main(wanted: list[str]) -> int:
     names = wanted or [fault.name for fault in FAULTS if fault.name in proven]
     wrong = skipped = 0
     with TemporaryDirectory(prefix="tallystick-mutants-") as scratch:
-        Path(scratch).chmod(0o755)  # noqa: S103 - some tests run as somebody else, who has to reach it
+        Path(scratch).chmod(0o755)  # some tests run as somebody else, who has to reach it
         copy = Copy(Path(scratch).resolve() / "checkout")
         if not copy.is_what_runs():
             print("the copy is not what runs", file=sys.stderr)
