@@ -36,7 +36,7 @@ like_pip = \
 	if [ -n "$$SSL_CERT_FILE" ]; then export SSL_CERT_FILE; else unset SSL_CERT_FILE; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help docs demo test test-slow test-duckdb2 mutations fuzz bench format lock wheel smoke clean \
+.PHONY: help docs demo test test-slow test-duckdb2 mutations storm fuzz bench format lock wheel smoke clean \
 	check check-format check-lint check-types check-imports check-locks
 
 help: ## this list
@@ -72,6 +72,9 @@ test-duckdb2: .venv-duckdb2/.built ## everything that meets the database, with t
 
 mutations: .venv/.built ## takes away the protection against each fault in turn: its test has to fail; ARGS=FAULT for one
 	.venv/bin/python -m tests.faults.mutate $(ARGS)
+
+storm: .venv/.built ## the long storms: 10,000 kill -9, 500 power cuts, 20,000 corruptions; STORM_KILLS=N and so on for fewer
+	.venv/bin/python -m pytest -q -s -m slow tests/faults/test_storms.py $(ARGS)
 
 # How many lines `make fuzz` makes.
 LINES ?= 100000
