@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 from daemon.cli import main
 from state.paths import StatePaths
+from tests.daemon.conftest import Host, gptme_lines
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -521,6 +523,25 @@ def test_without_the_token_the_page_says_what_it_needs(browser: Any, server: Ser
     context.close()
 
 
+@contextmanager
+def serving(state: StatePaths, home: Path) -> Iterator[Served]:
+    """Serve a state directory to who knows the token."""
+    command = [sys.executable, "-m", "daemon.command", "serve", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--state-dir", str(state.root), "--home", str(home)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        yield Served(f"{address}/#token={(state.root / 'api-token').read_text().strip()}", state)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
 def test_a_state_directory_without_tables_says_what_to_type(
     browser: Any, tmp_path: Path, own_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -528,29 +549,9 @@ def test_a_state_directory_without_tables_says_what_to_type(
     "Nothing published" is a failure with a command, and once there are tables, "no log was ever read".
     """
     state = StatePaths(tmp_path / "state")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "daemon.command",
-            "serve",
-            "--port",
-            "0",
-            "--state-dir",
-            str(state.root),
-            "--home",
-            str(own_home),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
     context = browser.new_context()
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        token = (state.root / "api-token").read_text().strip()
-        page = Page(context.new_page(), Served(f"{address}/#token={token}", state)).open()
+    with serving(state, own_home) as server:
+        page = Page(context.new_page(), server).open()
         assert "tallystick ingest" in page.of("trouble").inner_text()
 
         main(["ingest", "--home", str(own_home), "--state-dir", str(state.root)])
@@ -558,7 +559,23 @@ def test_a_state_directory_without_tables_says_what_to_type(
         page.settled()
         assert "nothing is known, which is not zero" in page.of("chart").inner_text()
         assert "none" == page.tab.locator("[data-testid=card-measured] .figure").inner_text()
-    finally:
-        context.close()
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    context.close()
+
+
+def test_of_very_many_sessions_the_largest_are_drawn_and_it_is_said(browser: Any, host: Host) -> None:
+    """
+    What is not drawn is counted as far as it is known, and the total is of all.
+    """
+    for number in range(1_100):
+        host.gptme(f"2026-11-02-s{number}").write_bytes(gptme_lines([number + 1]))
+    host.ingest()
+    context = browser.new_context()
+    with serving(host.state, host.home) as server:
+        page = Page(context.new_page(), server).open("?window=all&by=session")
+
+        assert 200 == page.of("row").count()
+        assert "2026-11-02-s1099" == page.of("row").first.get_attribute("data-key")
+        assert "More than 800 others" in page.of("table").inner_text()
+        total = server.said("usage")["totals"]["measured"]["total_tokens"]
+        assert f"{total:,}" in page.tab.locator("[data-testid=card-measured]").inner_html()
+    context.close()

@@ -9,6 +9,8 @@ import { DIMENSIONS, FIRST, MEASURES, read, SERIES, VIEWS, WINDOWS, write } from
 import { daysBetween, figure, leading, sideBySide } from "./usage.js";
 
 const REFRESH_MS = 30_000;
+/** Of a table; whoever wants all of many asks the command. */
+const ROWS_DRAWN = 200;
 const STALE_SECONDS = 900;
 const $ = (id) => document.getElementById(id);
 
@@ -93,6 +95,15 @@ function query(by) {
   return { group_by: by, window: state.window, include: "estimated,superseded,allocated", ...state.filters };
 }
 
+/** Which classes the table shows. By task measured tokens are shares of it, and what belongs to none. */
+function shown() {
+  if (state.view === "tasks") return ["allocated"];
+  return ["measured", ...(state.estimated ? ["estimated"] : []), ...(state.superseded ? ["superseded"] : []), ...(dimension() === "task" ? ["allocated"] : [])];
+}
+
+/** Of very many groups those with the most tokens are asked for: more than are drawn, so that classes of one stand together. */
+const tableQuery = () => ({ ...query(dimension()), include: null, measurement: shown().join(","), limit: 5 * ROWS_DRAWN });
+
 const series = () => (state.view === "tasks" ? "task" : state.series);
 
 async function load() {
@@ -106,7 +117,7 @@ async function load() {
       ask("health", {}, signal),
       ask("status", {}, signal),
       ask("usage", query(`day,${series()}`), signal),
-      ask("usage", query(dimension()), signal),
+      ask("usage", tableQuery(), signal),
       ask("quality", { since: state.window === "all" ? null : state.window }, signal),
       ask("findings", {}, signal),
     ]);
@@ -258,32 +269,33 @@ function emptiness(document_) {
 
 function breakdown(document_) {
   const by = dimension();
-  const isTasks = state.view === "tasks";
-  $("table-title").textContent = isTasks ? "Allocated by" : "By";
-  const wanted = new Set(isTasks ? ["allocated"] : ["measured", ...(state.estimated ? ["estimated"] : []), ...(state.superseded ? ["superseded"] : [])]);
-  if (!isTasks && by === "task") wanted.add("allocated");
-  const merged = sideBySide(document_.rows.filter((row) => wanted.has(row.measurement)), by, state.measure);
+  $("table-title").textContent = state.view === "tasks" ? "Allocated by" : "By";
+  const wanted = shown();
+  const merged = sideBySide(document_.rows.filter((row) => wanted.includes(row.measurement)), by, state.measure);
+  const missing = document_.rows_not_shown ? "?" : "–";
   if (!merged.length) {
     fill($("table"), emptiness(document_));
     return;
   }
-  const most = Math.max(...merged.map((row) => Math.max(0, ...[...wanted].map((name) => row[name] ?? 0))));
+  const most = Math.max(...merged.map((row) => Math.max(0, ...wanted.map((name) => row[name] ?? 0))));
   const main = (row) => row.measured_row ?? row.allocated_row ?? row.estimated_row ?? row.superseded_row;
   fill(
     $("table"),
     table(
       [
         { title: by, cell: (row) => (by === "session" && row.key ? el("button", { type: "button", class: "link", "data-testid": "to-session", onclick: () => go({ session: row.key, day: null, call: null }) }, row.key) : row.key === null ? el("span", { class: "quiet" }, none(by)) : filterButton(by, row.key)) },
-        ...[...wanted].map((name) => ({ title: name, is_number: true, cell: (row) => (row[`${name}_row`] ? el("span", { title: whole(row[name]) }, show(row[name])) : "–") })),
+        ...wanted.map((name) => ({ title: name, is_number: true, cell: (row) => (row[`${name}_row`] ? el("span", { title: whole(row[name]) }, show(row[name])) : missing) })),
         { title: "evidence", cell: (row) => evidence(row, most) },
         { title: "calls", is_number: true, cell: (row) => whole(main(row).calls) },
         { title: "cost", is_number: true, cell: (row) => costOf(main(row)) },
         { title: "flags", cell: (row) => flags(main(row)) },
       ],
-      merged.slice(0, 200),
+      merged.slice(0, ROWS_DRAWN),
       (row) => ({ "data-testid": "row", "data-key": row.key ?? "" }),
     ),
-    merged.length > 200 ? el("p", { class: "quiet" }, `${merged.length - 200} more: `, command(`tallystick usage --by ${by}`)) : null,
+    merged.length > ROWS_DRAWN
+      ? el("p", { class: "quiet" }, `${document_.rows_not_shown ? "More than " : ""}${merged.length - ROWS_DRAWN} others: `, command(`tallystick usage --by ${by}`))
+      : null,
   );
 }
 
