@@ -60,11 +60,12 @@ def pages(events: int, times: int) -> None:
 def _questions(top: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield what the dashboard asks, view by view and window by window, then what lists and details are asked for."""
     for window in _WINDOWS:
-        for by in ("day,agent", "day,model", "day,repo", "model", "repo", "session,agent", "provider"):
-            yield "usage", {"group_by": by, "window": window}
-        for by in ("task", "day,task"):
-            yield "usage", {"group_by": by, "window": window, "measurement": "allocated"}
-        yield "usage", {"group_by": "day,agent", "window": window, "include": "estimated,superseded"}
+        for by in ("day,agent", "day,model", "day,repo", "day,task"):
+            yield "usage", {"group_by": by, "window": window, "include": "estimated,superseded,allocated"}
+        for by in ("repo", "model", "task", "session", "agent", "provider", "branch", "host"):
+            measured = "measured,allocated" if by == "task" else "measured"
+            yield "usage", {"group_by": by, "window": window, "measurement": measured, "limit": "1000"}
+        yield "usage", {"group_by": "task", "window": window, "measurement": "allocated", "limit": "1000"}
         yield "quality", {"since": window}
     yield from ((name, {}) for name in ("findings", "status", "health", "freshness", "repos", "tasks", "sessions"))
     yield from ((name, {"limit": "100"}) for name in ("events", "reconciliation", "high-water-marks"))

@@ -68,7 +68,8 @@ def unreadable(run: Daemon) -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    ("calls", "error"), [pytest.param("read,pread64", "EIO", id="read"), pytest.param("openat,openat2", "EIO", id="open")]
+    ("calls", "error"),
+    [pytest.param("read,pread64", "EIO", id="read"), pytest.param("openat,openat2", "EIO", id="open")],
 )
 def test_device_error_on_reading_a_source(host: Host, calls: str, error: str) -> None:
     """
