@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tests.daemon.conftest import host, small_disk
+from tests.daemon.live import needs
 from tests.faults.disks import Disk
 from tests.state.conftest import box, killed_everywhere, new_box, quick, rolled, start_writer, strace
 
@@ -20,12 +21,10 @@ def disk(tmp_path) -> Iterator[Disk]:
     """
     Return a mounted disk.
     """
+    needs("mkfs.ext4", "-V")
     disk = Disk(tmp_path)
-    try:
-        disk.format()
-        disk.mount()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("making and mounting an ext4 is not allowed here")
+    disk.format()
+    needs("mount", *disk.mounting)
     yield disk
     with suppress(subprocess.CalledProcessError):
         disk.unmount()

@@ -28,9 +28,15 @@ class Disk:
     def format(self) -> None:
         self.run("mkfs.ext4", "-q", "-F", self.image)
 
+    @property
+    def mounting(self) -> tuple[str, ...]:
+        """
+        What `mount` is told. The kernel writes back by itself only every 300 seconds: what was not synced is not there.
+        """
+        return "-o", "loop,commit=300", str(self.image), str(self.mountpoint)
+
     def mount(self) -> None:
-        # The kernel writes back by itself only every 300 seconds: what was not synced is not there.
-        self.run("mount", "-o", "loop,commit=300", self.image, self.mountpoint)
+        self.run("mount", *self.mounting)
 
     def unmount(self) -> None:
         self.run("umount", self.mountpoint)

@@ -5,6 +5,7 @@ What bears the name of a log and is none, what may not be read, and names that n
 import os
 import stat
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,24 +98,40 @@ def test_fifo_in_the_tree(host: Host) -> None:
         SourceFile(str(pipe))
 
 
-def test_device_socket_or_directory_named_as_a_log(host: Host) -> None:
+def make_device(path: Path) -> None:
+    """Make one that gives zeros without end."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("making a device is not allowed here")
+
+
+def make_socket(path: Path) -> None:
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+@pytest.mark.parametrize(
+    ("make", "told", "error"),
+    [
+        pytest.param(make_device, ["not_regular"], NotRegular, id="device"),
+        pytest.param(make_socket, ["not_regular"], OSError, id="socket"),
+        pytest.param(Path.mkdir, [], NotRegular, id="directory"),  # it is one, whatever it is called
+    ],
+)
+def test_device_socket_or_directory_named_as_a_log(
+    host: Host, make: Callable[[Path], None], told: list[str], error: type[Exception]
+) -> None:
     """
     Also when it took the place of a log after that was seen.
     """
     host.claude().write_bytes(GOOD)
-    directory, socket, device = (host.claude().with_name(f"{name}.jsonl") for name in ("dir", "socket", "device"))
-    directory.mkdir()
-    os.mknod(socket, stat.S_IFSOCK | 0o600)
-    try:
-        os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # zeros without end
-    except PermissionError:
-        pytest.skip("making a device is not allowed here")
+    path = host.claude().with_name("other.jsonl")
+    make(path)
 
-    assert ["not_regular"] * 2 == counted(host)  # a directory is one, whatever it is called
+    assert told == counted(host)
     opened = list(Path("/proc/self/fd").iterdir())
-    for each in (directory, socket, device):
-        with pytest.raises(OSError if each is socket else NotRegular):
-            SourceFile(str(each))
+    with pytest.raises(error):
+        SourceFile(str(path))
     assert len(opened) == len(list(Path("/proc/self/fd").iterdir()))
 
 

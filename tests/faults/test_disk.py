@@ -16,7 +16,7 @@ from state.head import recall
 from state.paths import StatePaths
 from state.verify import verify
 from tests.daemon.conftest import Host, claude_line, gptme_lines
-from tests.daemon.live import QUICK, Daemon, append, daemon, fill, until
+from tests.daemon.live import QUICK, Daemon, append, daemon, fill, needs, until
 from tests.daemon.test_live import changes
 from tests.faults.disks import Disk
 from tests.faults.injected import failing
@@ -163,9 +163,7 @@ def test_full_filesystem_is_waited_for(tmp_path, box):
     The same on a real filesystem of 256 KiB that grows later.
     """
     box.paths.root.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", box.paths.root]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
+    needs("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(box.paths.root))
     try:
         with box.open() as log:
             number = appended_until_full(box, log)
@@ -233,8 +231,7 @@ def test_log_that_may_not_be_changed(box, attribute, is_torn):
         box.tear(100)
     (segment,) = box.files()
     before = segment.read_bytes()
-    if subprocess.run(["chattr", f"+{attribute}", segment], check=False, capture_output=True).returncode:
-        pytest.skip("chattr is not allowed here")
+    needs("chattr", f"+{attribute}", str(segment))
     try:
         with pytest.raises(StateUnusable, match=rf"path={segment}, reason=EPERM"):
             box.open()
